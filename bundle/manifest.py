@@ -1,0 +1,179 @@
+"""The manifest: everything about a bundle that is not a tensor, as types.
+
+``manifest.json`` is this structure encoded by msgspec; unknown keys are refused, so that a manifest of a
+later schema is never half understood.
+"""
+
+import hashlib
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from bundle.errors import InvalidBundle, UnknownSchema
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+# What a bundle holds beside its manifest: these names, all of them and no others.
+BUNDLE_FILES = ("baseline.json", "golden.npz", "model.onnx", "model.ort", "report.html")
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+# A model's name is a path segment in S3, in a URL and in a CloudFormation name.
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Target = Literal["x86_64", "arm64"]
+Scalar = bool | int | float | str
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings that all parts of the manifest share."""
+
+
+class TensorSpec(_Struct, frozen=True, kw_only=True):
+    """One input or output.
+
+    ``dtype`` is numpy's name for it (``float32``, ``int64``, ``bool``, ``float16``) or ``string``.
+    An axis is its length, or a name where it varies: axes of one name are equal in one request.
+    """
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class Signature(_Struct, frozen=True, kw_only=True):
+    """What the model takes and gives."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class Source(_Struct, frozen=True, kw_only=True):
+    """The trained model that was pressed."""
+
+    file: str
+    sha256: Sha256
+    size: int
+    opset: int
+
+
+class AppliedPass(_Struct, frozen=True, kw_only=True):
+    """A pass that shaped the bundle's model, with its parameters."""
+
+    name: str
+    parameters: dict[str, Scalar]
+
+
+class Metric(_Struct, frozen=True, kw_only=True):
+    """How good the model is, on verification samples that no choice was made on.
+
+    ``drop`` is ``before - after`` (larger is better for every metric), ``interval`` its 95 % confidence
+    interval and ``bound`` the largest drop that the user allowed.
+    """
+
+    name: str
+    before: float
+    after: float
+    drop: float
+    interval: tuple[float, float]
+    bound: float
+    samples: int
+
+
+class Figures(_Struct, frozen=True, kw_only=True):
+    """Measured where the model was pressed: bytes on disk, ms a run, ms from process start to first answer."""
+
+    size_bytes: int
+    latency_ms: float
+    cold_start_ms: float
+
+
+class FileEntry(_Struct, frozen=True, kw_only=True):
+    """One file of the bundle, as it must be."""
+
+    sha256: Sha256
+    size: int
+
+
+class Manifest(_Struct, frozen=True, kw_only=True):
+    """``manifest.json``.
+
+    ``serve`` names the file that a server loads, chosen by measuring: ``model.ort`` starts fastest, but a
+    float convolution net runs faster from ``model.onnx``, because its memory layout is specific to the CPU
+    (blocks of 8 for AVX2, 16 for AVX-512) and can only be chosen where it runs.
+    ``golden_error`` holds, by output, the largest absolute difference to the original's outputs in
+    ``golden.npz`` that was measured when the bundle was made: what a check elsewhere may tolerate.
+    ``digest`` and ``files`` are filled in when the bundle is written.
+    """
+
+    name: ModelName
+    serve: Literal["model.ort", "model.onnx"]
+    target: Target
+    objective: Literal["latency", "size", "cold-start"]
+    signature: Signature
+    class_labels: list[str]
+    source: Source
+    passes: list[AppliedPass]
+    metric: Metric
+    before: Figures
+    after: Figures
+    golden_error: dict[str, float]
+    tools: dict[str, str]
+    schema_version: int = SCHEMA_VERSION
+    digest: str = ""
+    files: dict[str, FileEntry] = {}
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON; equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        UnknownSchema: its ``schema_version`` is not this release's.
+        InvalidBundle: it is not a manifest; the sentence names the field.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema_version
+    except msgspec.MsgspecError as error:
+        raise InvalidBundle(f"{MANIFEST_FILE} is not a manifest: {error}. Make the bundle anew.") from None
+    if version != SCHEMA_VERSION:
+        raise UnknownSchema(
+            f"{MANIFEST_FILE} has schema version {version}, but this release reads version {SCHEMA_VERSION}: "
+            "use the coldpress release that made the bundle, or make the bundle anew."
+        )
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise InvalidBundle(f"{MANIFEST_FILE} is not valid: {error}. Make the bundle anew.") from None
+
+
+class _Version(msgspec.Struct):
+    """Just enough of any schema to tell which one it is."""
+
+    schema_version: int
+
+
+def digest_of(manifest: Manifest) -> str:
+    """The bundle's address: sha256 over the sorted file digests and the manifest without its own digest.
+
+    The manifest is included so that a changed label, tensor name or file to serve is refused like a changed
+    weight.
+    """
+    total = hashlib.sha256()
+    for name, entry in sorted(manifest.files.items()):
+        total.update(f"{entry.sha256}  {entry.size}  {name}\n".encode())
+    total.update(encode(msgspec.structs.replace(manifest, digest="")))
+    return total.hexdigest()
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if it can name a model, else raise InvalidBundle."""
+    if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+        return name
+    raise InvalidBundle(
+        f"'{name}' cannot name a model: use 1 to 63 lower-case letters, digits and hyphens, "
+        "with no hyphen at the ends."
+    )
