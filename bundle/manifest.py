@@ -80,7 +80,7 @@ class Metric(_Struct, frozen=True, kw_only=True):
 
 
 class Figures(_Struct, frozen=True, kw_only=True):
-    """Measured where the model was pressed: bytes on disk, ms a run, ms from process start to first answer."""
+    """Measured where the model was pressed: bytes on disk, ms a run, ms from start to first answer."""
 
     size_bytes: int
     latency_ms: float

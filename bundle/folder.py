@@ -1,0 +1,170 @@
+"""A bundle as a folder: written whole or not at all, read only when every byte is the one that was written."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from bundle.digests import file_entry, open_regular
+from bundle.errors import DigestMismatch, InvalidBundle
+from bundle.external_data import has_external_data
+from bundle.manifest import BUNDLE_FILES, MANIFEST_FILE, Manifest, check_name, decode, digest_of, encode
+
+# A protobuf, and so an ONNX file without external data, ends here.
+MAX_FILE_BYTES = 2 * 1024**3
+MAX_MANIFEST_BYTES = 4 * 1024**2
+_PARTIAL = ".partial-"
+
+
+def write(parent: Path, manifest: Manifest, files: Mapping[str, Path | bytes]) -> Path:
+    """Write a bundle to ``<parent>/<name>/<digest>/`` and return that folder.
+
+    ``files`` gives for each name in ``BUNDLE_FILES`` a file to copy or the bytes themselves; the manifest's
+    ``files`` and ``digest`` are filled in. All is written under a temporary name that no reader takes for a
+    bundle, checked, and renamed; if the same bundle is there already, it is left as it is.
+
+    Raises:
+        InvalidBundle: the files are not a bundle's, or one is too large or keeps tensors outside itself.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    if sorted(files) != sorted(BUNDLE_FILES):
+        raise InvalidBundle(
+            f"a bundle holds {', '.join(BUNDLE_FILES)}, but was given {', '.join(sorted(files))}."
+        )
+    home = parent / check_name(manifest.name)
+    home.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(home)
+    partial = home / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+    partial.mkdir()
+    try:
+        for name, content in files.items():
+            _write_file(partial / name, content)
+        filled = msgspec.structs.replace(manifest, files={n: file_entry(partial / n) for n in BUNDLE_FILES})
+        filled = msgspec.structs.replace(filled, digest=digest_of(filled))
+        _write_file(partial / MANIFEST_FILE, encode(filled))
+        verify(partial)
+        folder = home / filled.digest
+        if not folder.exists():
+            partial.rename(folder)
+        verify(folder, filled.digest)
+        return folder
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of the bundle in ``folder``, with nothing else looked at.
+
+    Raises:
+        InvalidBundle: there is no manifest, or it is not one that this release reads.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        with open_regular(path) as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidBundle(
+            f"{folder} is not a bundle: it holds no {MANIFEST_FILE}. Name the folder that `optimize` printed."
+        ) from None
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise InvalidBundle(
+            f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES} bytes: make the bundle anew."
+        )
+    return decode(data)
+
+
+def verify(folder: Path, digest: str | None = None) -> Manifest:
+    """Check the whole bundle in ``folder`` and return its manifest; ``digest`` is the address asked for.
+
+    Raises:
+        UnknownSchema: the manifest is of another schema version.
+        DigestMismatch: the first file (in the order of names) whose bytes are not those that were written.
+        InvalidBundle: anything else, the first that is wrong.
+    """
+    manifest = read(folder)
+    check_listing(manifest)
+    _check_folder(folder, manifest)
+    check_digest(manifest, digest)
+    for name in sorted(manifest.files):
+        if file_entry(folder / name) != manifest.files[name]:
+            raise DigestMismatch(
+                f"{name} is not the file that was written (its size or sha256 differs): fetch the bundle again."
+            )
+    if has_external_data(folder / "model.onnx"):
+        raise InvalidBundle(
+            "model.onnx keeps tensors in other files, which a bundle never follows: save the model with all of "
+            "its data inside."
+        )
+    return manifest
+
+
+def check_listing(manifest: Manifest) -> None:
+    """Refuse a manifest whose file names are not a bundle's, or whose files are too large."""
+    for name in manifest.files:
+        if "/" in name or "\\" in name or name in ("..", "."):
+            raise InvalidBundle(
+                f"{MANIFEST_FILE} names '{name}', a path that leaves the bundle's folder: do not use this bundle."
+            )
+    _compare_names(set(manifest.files), f"{MANIFEST_FILE} lists")
+    for name, entry in sorted(manifest.files.items()):
+        if not 0 <= entry.size <= MAX_FILE_BYTES:
+            raise InvalidBundle(
+                f"{name} has {entry.size} bytes, but a bundle's file has at most {MAX_FILE_BYTES}: "
+                "press the model smaller, or split it."
+            )
+
+
+def check_digest(manifest: Manifest, digest: str | None) -> None:
+    """Refuse a manifest that is not the one its digest, or the digest asked for, was made of."""
+    actual = digest_of(manifest)
+    if manifest.digest != actual:
+        raise DigestMismatch(
+            f"{MANIFEST_FILE} is not the file that was written (it says digest {manifest.digest or 'none'}, "
+            f"but its content has {actual}): fetch the bundle again."
+        )
+    if digest is not None and digest != actual:
+        raise DigestMismatch(
+            f"the bundle has digest {actual}, but {digest} was asked for: fetch the bundle again."
+        )
+
+
+def _check_folder(folder: Path, manifest: Manifest) -> None:
+    for path in sorted(folder.iterdir()):
+        open_regular(path).close()
+    _compare_names({path.name for path in folder.iterdir()} - {MANIFEST_FILE}, "the folder holds")
+    for name, entry in sorted(manifest.files.items()):
+        size = (folder / name).stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise InvalidBundle(
+                f"{name} has {size} bytes, but the manifest says {entry.size}: fetch it again."
+            )
+
+
+def _compare_names(names: set[str], what: str) -> None:
+    missing, extra = sorted(set(BUNDLE_FILES) - names), sorted(names - set(BUNDLE_FILES))
+    if missing:
+        raise InvalidBundle(f"{what} no {missing[0]}, which every bundle has: fetch the bundle again.")
+    if extra:
+        raise InvalidBundle(f"{what} '{extra[0]}', which is no file of a bundle: remove it.")
+
+
+def _write_file(path: Path, content: Path | bytes) -> None:
+    with path.open("xb") as target:
+        if isinstance(content, bytes):
+            target.write(content)
+        else:
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, target, 1024**2)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def _remove_abandoned(home: Path) -> None:
+    """Remove what a killed writer left: its process is gone."""
+    for path in home.glob(f"{_PARTIAL}*"):
+        process = path.name.removeprefix(_PARTIAL).partition("-")[0]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(path, ignore_errors=True)
