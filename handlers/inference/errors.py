@@ -1,0 +1,51 @@
+"""What can go wrong, as a tree: at init, and in a request.
+
+InitError               no model: the environment must not serve
+RequestError (400)      the request is wrong; its sentence goes to the client
+├── NotFound (404)
+├── MethodNotAllowed (405)
+├── ContentTooLarge (413)
+└── UnsupportedMediaType (415)
+"""
+
+
+class InitError(Exception):
+    """The model cannot be loaded; one sentence names the cause, the key and what to do."""
+
+
+class RequestError(Exception):
+    """The client must change its request; the message is one sentence that says how."""
+
+    status = 400
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.headers: dict[str, str] = {}
+
+
+class NotFound(RequestError):
+    """There is no such path, model or version."""
+
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, for other methods."""
+
+    status = 405
+
+    def __init__(self, sentence: str, allow: str) -> None:
+        super().__init__(sentence)
+        self.headers["allow"] = allow
+
+
+class ContentTooLarge(RequestError):
+    """The request, inflated, or the answer it asks for exceeds what can be carried."""
+
+    status = 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is declared to be something that this endpoint does not read."""
+
+    status = 415

@@ -1,0 +1,43 @@
+"""What all sources share: a body is text, or base64 of bytes."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.inference.errors import RequestError
+from handlers.inference.messages import Response
+
+SIX_MEGABYTES = 6 * 1024**2
+
+
+def read_body(event: Mapping[str, Any]) -> bytes:
+    """The body's bytes.
+
+    Raises:
+        RequestError: it is said to be base64, but is not.
+    """
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body).encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError("the event's body is said to be base64, but is not.") from None
+
+
+def write_body(response: Response) -> dict[str, Any]:
+    """``body`` and ``isBase64Encoded``: JSON as text, anything else as base64."""
+    if response.headers.get("content-type") == "application/json":
+        return {"body": response.body.decode(), "isBase64Encoded": False}
+    return {"body": base64.b64encode(response.body).decode(), "isBase64Encoded": True}
+
+
+def lower_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """Header names in lower case."""
+    return {name.lower(): str(value) for name, value in (headers or {}).items()}
+
+
+def join_headers(headers: Mapping[str, list[Any]] | None) -> dict[str, str]:
+    """Multi-value headers as one value each."""
+    return {name.lower(): ", ".join(map(str, values)) for name, values in (headers or {}).items()}

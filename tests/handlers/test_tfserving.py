@@ -1,0 +1,206 @@
+import base64
+import json
+
+import msgspec
+import onnx
+import pytest
+
+from handlers.inference.messages import Request, Response
+from handlers.inference.service import Service
+
+
+def post(service: Service, body: object, path: str = "/v1/models/toy:predict") -> Response:
+    encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return service.answer(Request("POST", path, headers={"content-type": "application/json"}, body=encoded))
+
+
+def get(service: Service, path: str) -> Response:
+    return service.answer(Request("GET", path))
+
+
+def error(response: Response) -> str:
+    content = json.loads(response.body)
+    assert list(content) == ["error"]
+    return content["error"]
+
+
+def test_status(affine_service):
+    expected = {
+        "model_version_status": [
+            {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        ]
+    }
+    for path in ("/v1/models/toy", "/v1/models/toy/versions/1"):
+        response = get(affine_service, path)
+        assert (response.status, json.loads(response.body)) == (200, expected)
+
+
+def test_metadata(affine_service):
+    content = json.loads(get(affine_service, "/v1/models/toy/metadata").body)
+    assert content["model_spec"] == {"name": "toy", "signature_name": "", "version": "1"}
+    signature = content["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["inputs"]["x"]["dtype"] == "DT_FLOAT"
+    assert [axis["size"] for axis in signature["inputs"]["x"]["tensor_shape"]["dim"]] == ["-1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({"instances": [[1, 2, 3], [0.5, 0, -1]]}, {"predictions": [[3.0, 5.0, 7.0], [2.0, 1.0, -1.0]]}),
+        ({"instances": [{"x": [1, 2, 3]}]}, {"predictions": [[3.0, 5.0, 7.0]]}),
+        ({"inputs": [[1, 2, 3]]}, {"outputs": [[3.0, 5.0, 7.0]]}),
+        ({"inputs": {"x": [[1, 2, 3]]}}, {"outputs": [[3.0, 5.0, 7.0]]}),
+        ({"signature_name": "serving_default", "inputs": [[1, 2, 3]]}, {"outputs": [[3.0, 5.0, 7.0]]}),
+    ],
+)
+def test_rows_and_columns_of_one_output_have_no_names(affine_service, body, answer):
+    response = post(affine_service, body, "/v1/models/toy/versions/1:predict")
+    assert (response.status, json.loads(response.body)) == (200, answer)
+
+
+def test_several_outputs_are_named(make_service):
+    service = make_service("two columns")
+    rows, columns = post(service, {"instances": [1, 2]}), post(service, {"inputs": [1, 2]})
+    assert json.loads(rows.body) == {"predictions": [{"low": 0.0, "high": 2.0}, {"low": 1.0, "high": 3.0}]}
+    assert json.loads(columns.body) == {"outputs": {"low": [0.0, 1.0], "high": [2.0, 3.0]}}
+
+
+def test_several_inputs_are_named(make_service):
+    service = make_service("two inputs")
+    columns = post(service, {"inputs": {"a": [[1, 2]], "b": [[10, 20]]}})
+    assert json.loads(columns.body) == {"outputs": {"total": [[11.0, 22.0]], "shape": [1, 2]}}
+    unnamed = post(service, {"instances": [[1, 2]]})
+    assert unnamed.status == 400
+    assert "objects with a, b" in error(unnamed)
+
+
+def test_outputs_without_a_common_first_axis_are_no_rows(make_service):
+    response = post(make_service("two inputs"), {"instances": [{"a": [1, 2], "b": [3, 4]}]})
+    assert response.status == 400
+    assert "ask with 'inputs'" in error(response)
+
+
+def test_named_axes_are_equal_across_inputs(make_service):
+    response = post(make_service("two inputs"), {"inputs": {"a": [[1, 2]], "b": [[1, 2], [3, 4]]}})
+    assert response.status == 400
+    assert error(response).startswith("axis 'batch' is 2 in input 'b' but 1 in input 'a'")
+
+
+def test_floats_are_written_as_the_shortest_decimals(make_service):
+    response = post(make_service("identity float32"), {"inputs": [[0.1, 1e-7, 16777216, 3.4e38, 1 / 3]]})
+    assert response.body == b'{"outputs":[[0.1,1e-7,16777216.0,3.3999999521443642e38,0.33333334]]}'
+
+
+def test_non_finite_numbers_both_ways(make_service):
+    response = post(make_service("logarithm"), b'{"instances": [-1, 0, 1, Infinity, NaN]}')
+    assert response.body == b'{"predictions":[NaN,-Infinity,0.0,Infinity,NaN]}'
+
+
+def test_strings_and_binary_strings(make_service):
+    encoded = base64.b64encode("größer".encode()).decode()
+    response = post(make_service("identity string"), {"instances": [["a", {"b64": encoded}]]})
+    assert json.loads(response.body) == {"predictions": [["a", "größer"]]}
+    not_text = post(make_service("identity string"), {"instances": [[{"b64": "/w=="}]]})
+    assert not_text.status == 400
+    assert "UTF-8" in error(not_text)
+
+
+def test_output_named_bytes_is_base64(make_bundle):
+    model = onnx.load(make_bundle("identity string") / "model.onnx")
+    model.graph.node[0].output[0] = model.graph.output[0].name = "png_bytes"
+    response = post(Service.from_folder(make_bundle(model)), {"instances": [["hi"]]})
+    assert json.loads(response.body) == {"predictions": [[{"b64": "aGk="}]]}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "the body is not JSON: it is empty."),
+        (b"{", "the body is not JSON"),
+        (b'{"instances": [[1, 2, NaN}', "the body is not JSON"),
+        (b"\xff", "the body is not"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"NaN": ' + b"[" * 100_000, "nested too deeply"),
+        (b"[]", "must be a JSON object"),
+        ({}, "either 'instances' (rows) or 'inputs' (columns)"),
+        ({"instances": [], "inputs": []}, "either 'instances' (rows) or 'inputs' (columns)"),
+        ({"instances": []}, "at least one row"),
+        ({"instances": 5}, "at least one row"),
+        ({"instances": [[1, 2]]}, "input 'x' has shape [1, 2], but the model takes [batch, 3]."),
+        ({"instances": [1, 2]}, "input 'x' has shape [2], but the model takes [batch, 3]."),
+        ({"instances": [[1, 2, 3], [1, 2]]}, "input 'x' is ragged"),
+        ({"instances": [[1, 2, 3], 4]}, "input 'x' is ragged"),
+        ({"instances": [[1, 2, [3]]]}, "input 'x' is ragged"),
+        ({"instances": [[1, 2, True]]}, "takes numbers"),
+        ({"instances": [[1, 2, None]]}, "takes numbers"),
+        ({"instances": [[1, 2, "3"]]}, "takes numbers"),
+        ({"instances": [[1, 2, {"b64": "aGk="}]]}, "takes numbers"),
+        ({"instances": [[1, 2, 1e39]]}, "out of the range of float32"),
+        ({"instances": [[1, 2, 10**400]]}, "out of the range of float32"),
+        ({"instances": [[1, 2, 16777217]]}, "cannot hold exactly"),
+        ({"instances": [{"x": [1, 2, 3]}, [1, 2, 3]]}, "row 1"),
+        ({"instances": [{"y": [1, 2, 3]}]}, "row 0"),
+        ({"inputs": {"y": [1, 2, 3]}}, "no input 'y'"),
+        ({"inputs": {}}, "input 'x' is missing"),
+        ({"signature_name": "other", "inputs": [[1, 2, 3]]}, "no signature 'other'"),
+        ({"signature_name": 1, "inputs": [[1, 2, 3]]}, "must be a string"),
+    ],
+)
+def test_wrong_bodies_are_refused_with_a_sentence(affine_service, body, sentence):
+    if isinstance(body, dict):
+        body = json.dumps(body).encode()
+    response = post(affine_service, body)
+    assert response.status == 400
+    assert sentence in error(response)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "sentence"),
+    [
+        ("uint8", 300, "out of the range of uint8"),
+        ("uint8", -1, "out of the range of uint8"),
+        ("int64", 2**63, "out of the range of int64"),
+        ("int64", 0.5, "takes integers"),
+        ("int64", 1e300, "takes integers"),
+        ("int64", True, "takes integers"),
+        ("bool", 1, "takes true and false"),
+        ("float16", 70000, "out of the range of float16"),
+        ("float16", 2049, "cannot hold exactly"),
+        ("float64", 2**53 + 1, "cannot hold exactly"),
+        ("string", 1, "takes strings"),
+        ("string", {"b64": "???"}, "base64"),
+        ("string", {"b65": "aGk="}, "that is not"),
+    ],
+)
+def test_values_that_the_dtype_would_change_are_refused(make_service, dtype, value, sentence):
+    response = post(make_service(f"identity {dtype}"), {"inputs": [[value]]})
+    assert response.status == 400
+    assert sentence in error(response)
+
+
+def test_whole_floats_are_integers(make_service):
+    response = post(make_service("identity int64"), {"inputs": [[3.0, 2**53 + 1]]})
+    assert json.loads(response.body) == {"outputs": [[3, 2**53 + 1]]}
+
+
+def test_what_the_graph_cannot_take_is_the_clients_error(make_service):
+    odd = post(make_service("pairs"), {"instances": [1, 2, 3]})
+    assert odd.status == 400
+    assert error(odd).startswith("the model cannot run on these inputs: The input tensor cannot be reshaped")
+    outside = post(make_service("lookup"), {"instances": [7]})
+    assert outside.status == 400
+    assert "out of data bounds" in error(outside)
+
+
+def test_memory_that_there_is_not_is_the_clients_error(make_service):
+    response = post(make_service("expand"), {"inputs": [2**50]})
+    assert response.status == 400
+    assert "/onnxruntime" not in error(response)
+
+
+def test_onnx_and_ort_answer_alike(make_bundle):
+    bodies = []
+    for serve in ("model.onnx", "model.ort"):
+        service = Service.from_folder(make_bundle("affine", serve=serve))
+        bodies.append(post(service, {"instances": [[1, 2, 3]]}).body)
+    assert bodies[0] == bodies[1] == b'{"predictions":[[3.0,5.0,7.0]]}'
