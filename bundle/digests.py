@@ -1,16 +1,16 @@
 """sha256 of files, without holding them in memory."""
 
 import hashlib
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from bundle.errors import InvalidBundle
 from bundle.manifest import FileEntry
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading, but never through a link and never a device.
 
     Raises:
@@ -32,7 +32,7 @@ def open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise InvalidBundle(f"{path.name} is no regular file, and a bundle holds files only: remove it.")
-    return os.fdopen(handle, "rb")
+    return open(handle, "rb")  # noqa: PTH123 - a descriptor, not a path
 
 
 def file_entry(path: Path) -> FileEntry:

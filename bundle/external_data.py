@@ -1,7 +1,7 @@
 """Does an ONNX file keep tensors outside itself? Answered without the onnx package.
 
-External tensor data is a path that a runtime would follow; a bundle must hold all of its bytes. The walk knows
-just the fields of onnx.proto that lead to a TensorProto, and skips the weights without touching them.
+External tensor data is a path that a runtime would follow; a bundle must hold all of its bytes. The walk
+knows just the fields of onnx.proto that lead to a TensorProto, and skips the weights without touching them.
 Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 

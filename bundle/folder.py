@@ -1,9 +1,10 @@
-"""A bundle as a folder: written whole or not at all, read only when every byte is the one that was written."""
+"""A bundle as a folder: written whole or not at all, read only when every byte is as it was written."""
 
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -34,25 +35,40 @@ def write(parent: Path, manifest: Manifest, files: Mapping[str, Path | bytes]) -
         raise InvalidBundle(
             f"a bundle holds {', '.join(BUNDLE_FILES)}, but was given {', '.join(sorted(files))}."
         )
-    home = parent / check_name(manifest.name)
-    home.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(home)
-    partial = home / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
-    partial.mkdir()
-    try:
+    with partial_folder(parent, manifest.name) as partial:
         for name, content in files.items():
             _write_file(partial / name, content)
         filled = msgspec.structs.replace(manifest, files={n: file_entry(partial / n) for n in BUNDLE_FILES})
         filled = msgspec.structs.replace(filled, digest=digest_of(filled))
         _write_file(partial / MANIFEST_FILE, encode(filled))
-        verify(partial)
-        folder = home / filled.digest
-        if not folder.exists():
-            partial.rename(folder)
-        verify(folder, filled.digest)
-        return folder
+        return place(partial, filled.digest)
+
+
+@contextmanager
+def partial_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A new folder in ``<parent>/<name>/`` that no reader takes for a bundle, removed at the end."""
+    home = parent / check_name(name)
+    home.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(home)
+    partial = home / f"{_PARTIAL}{os.getpid()}-{secrets.token_hex(4)}"
+    partial.mkdir()
+    try:
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def place(partial: Path, digest: str) -> Path:
+    """Check a finished partial folder and give it its name, unless that bundle is there already."""
+    verify(partial, digest)
+    folder = partial.parent / digest
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        verify(folder, digest)
+    return folder
 
 
 def read(folder: Path) -> Manifest:
@@ -91,12 +107,12 @@ def verify(folder: Path, digest: str | None = None) -> Manifest:
     for name in sorted(manifest.files):
         if file_entry(folder / name) != manifest.files[name]:
             raise DigestMismatch(
-                f"{name} is not the file that was written (its size or sha256 differs): fetch the bundle again."
+                f"{name} is not the file that was written (size or sha256 differs): fetch the bundle again."
             )
     if has_external_data(folder / "model.onnx"):
         raise InvalidBundle(
-            "model.onnx keeps tensors in other files, which a bundle never follows: save the model with all of "
-            "its data inside."
+            "model.onnx keeps tensors in other files, which a bundle never follows: save the model with "
+            "all of its data inside."
         )
     return manifest
 
@@ -106,7 +122,7 @@ def check_listing(manifest: Manifest) -> None:
     for name in manifest.files:
         if "/" in name or "\\" in name or name in ("..", "."):
             raise InvalidBundle(
-                f"{MANIFEST_FILE} names '{name}', a path that leaves the bundle's folder: do not use this bundle."
+                f"{MANIFEST_FILE} names '{name}', a path out of the bundle's folder: do not use this bundle."
             )
     _compare_names(set(manifest.files), f"{MANIFEST_FILE} lists")
     for name, entry in sorted(manifest.files.items()):
@@ -166,5 +182,15 @@ def _remove_abandoned(home: Path) -> None:
     """Remove what a killed writer left: its process is gone."""
     for path in home.glob(f"{_PARTIAL}*"):
         process = path.name.removeprefix(_PARTIAL).partition("-")[0]
-        if not Path("/proc", process).exists():
+        if not process.isdigit() or not _is_alive(int(process)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

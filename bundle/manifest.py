@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from bundle.errors import InvalidBundle, UnknownSchema
+from bundle.errors import DigestMismatch, InvalidBundle, UnknownSchema
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -134,10 +134,11 @@ def decode(data: bytes) -> Manifest:
     Raises:
         UnknownSchema: its ``schema_version`` is not this release's.
         InvalidBundle: it is not a manifest; the sentence names the field.
+        DigestMismatch: it is a manifest, but not byte for byte as ``encode`` writes it.
     """
     try:
         version = msgspec.json.decode(data, type=_Version).schema_version
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidBundle(f"{MANIFEST_FILE} is not a manifest: {error}. Make the bundle anew.") from None
     if version != SCHEMA_VERSION:
         raise UnknownSchema(
@@ -145,9 +146,13 @@ def decode(data: bytes) -> Manifest:
             "use the coldpress release that made the bundle, or make the bundle anew."
         )
     try:
-        return msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidBundle(f"{MANIFEST_FILE} is not valid: {error}. Make the bundle anew.") from None
+    if encode(manifest) != data:
+        # Its meaning is whole, but its bytes are not: a manifest is written in one form only.
+        raise DigestMismatch(f"{MANIFEST_FILE} is not the file that was written: fetch the bundle again.")
+    return manifest
 
 
 class _Version(msgspec.Struct):

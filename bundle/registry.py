@@ -1,0 +1,299 @@
+"""The registry: bundles, versions and labels in one S3 bucket, without list-then-write races.
+
+    models/<name>/<digest>/<file>     immutable: written once, on the condition that nothing is there
+    models/<name>/versions/<n>        holds a digest; claimed on the condition that nothing is there
+    models/<name>/labels/<label>      holds a digest; moved on the condition that it is as it was read
+
+The manifest is uploaded last and a version is claimed after it, so neither a reader nor a version number ever
+meets half a bundle, wherever a push is killed.
+"""
+
+import base64
+import io
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from bundle.digests import file_entry, open_regular
+from bundle.errors import InvalidBundle, LabelMoved, NotFound, RegistryError
+from bundle.folder import MAX_MANIFEST_BYTES, check_digest, check_listing, partial_folder, place, verify
+from bundle.manifest import BUNDLE_FILES, MANIFEST_FILE, Manifest, check_name, decode
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_LABEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_CONFLICT_WAITS = (0.1, 0.3, 1.0, 3.0)
+_ABSENT = ("NoSuchKey", "404")
+_CHUNK_BYTES = 1024**2
+
+
+class Pushed(NamedTuple):
+    """A bundle in the registry; ``created`` is false where this push found it there already."""
+
+    name: str
+    digest: str
+    version: int
+    created: bool
+
+
+class Label(NamedTuple):
+    """Where a label points, and the mark by which a later move is conditional."""
+
+    digest: str
+    etag: str
+
+
+class Registry:
+    """Bundles in the S3 bucket ``bucket``, reached through a boto3 S3 client.
+
+    Every method raises RegistryError (or a kind of it) when S3 refuses or cannot be reached.
+    """
+
+    def __init__(self, bucket: str, client: "S3Client") -> None:
+        self.bucket = bucket
+        self._client = client
+
+    def push(self, folder: Path, progress: Callable[[str, int], None] = lambda _name, _size: None) -> Pushed:
+        """Upload the bundle in ``folder`` and claim a version number for it.
+
+        Pushing the same bundle again returns the version that it has. ``progress`` is called with the name
+        and the size in bytes of each file once it is in the registry.
+
+        Raises:
+            InvalidBundle: the folder does not hold a whole bundle.
+        """
+        manifest = verify(folder)
+        for name in (*BUNDLE_FILES, MANIFEST_FILE):
+            self._put_file(f"models/{manifest.name}/{manifest.digest}/{name}", folder / name)
+            progress(name, (folder / name).stat().st_size)
+        version, created = self._claim_version(manifest)
+        return Pushed(manifest.name, manifest.digest, version, created)
+
+    def fetch(self, name: str, digest: str, parent: Path) -> Path:
+        """Download a bundle to ``<parent>/<name>/<digest>/``, checked byte by byte, and return the folder.
+
+        Raises:
+            NotFound: the registry has no such bundle.
+            InvalidBundle: what the registry holds is not what was pushed.
+        """
+        manifest = self.manifest(name, digest)
+        with partial_folder(parent, name) as partial:
+            for file in (*BUNDLE_FILES, MANIFEST_FILE):
+                self._get_file(f"models/{name}/{digest}/{file}", partial / file)
+            return place(partial, manifest.digest)
+
+    def manifest(self, name: str, digest: str) -> Manifest:
+        """The manifest of a bundle in the registry, which must be that of ``digest``."""
+        manifest = decode(self._get(f"models/{check_name(name)}/{_check_digest(digest)}/{MANIFEST_FILE}"))
+        check_listing(manifest)
+        check_digest(manifest, digest)
+        return manifest
+
+    def versions(self, name: str) -> dict[int, str]:
+        """All version numbers of a model with their digests, oldest first."""
+        return {number: self._version(name, number) for number in self._version_numbers(name)}
+
+    def resolve(self, name: str, reference: str) -> str:
+        """The digest that a reference names: a version number, a label, or a digest itself.
+
+        Raises:
+            NotFound: the model has no such version or label, or the registry no such bundle.
+        """
+        if _DIGEST.fullmatch(reference):
+            return self.manifest(name, reference).digest
+        if reference.isdigit():
+            return self._version(name, int(reference))
+        label = self.label(name, reference)
+        if label is None:
+            raise NotFound(f"model '{name}' has no label '{reference}': set it first, or name a version.")
+        return label.digest
+
+    def label(self, name: str, label: str) -> Label | None:
+        """Where a label points now; None if it was never set."""
+        key = f"models/{check_name(name)}/labels/{_check_label(label)}"
+        with self._aws_errors():
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _ABSENT:
+                    return None
+                raise
+            return Label(_check_digest(answer["Body"].read(65).decode("ascii", "replace")), answer["ETag"])
+
+    def move_label(self, name: str, label: str, digest: str, expected: Label | None) -> Label:
+        """Point a label at a bundle, if it still is as the caller read it (``expected``; None: not there).
+
+        Raises:
+            LabelMoved: somebody moved it in between; read it again and decide anew.
+            NotFound: the registry has no such bundle.
+        """
+        self.manifest(name, digest)
+        key = f"models/{name}/labels/{_check_label(label)}"
+        try:
+            condition: _Condition = {"IfMatch": expected.etag} if expected else {"IfNoneMatch": "*"}
+            etag = self._put(key, digest.encode(), condition)
+        except _Taken:
+            raise LabelMoved(
+                f"label '{label}' of model '{name}' was moved by somebody else: look where it points now."
+            ) from None
+        return Label(digest, etag)
+
+    def _claim_version(self, manifest: Manifest) -> tuple[int, bool]:
+        """Return the version that holds the bundle and whether this call claimed it."""
+        numbers = self._version_numbers(manifest.name)
+        for number in reversed(numbers):
+            if self._version(manifest.name, number) == manifest.digest:
+                return number, False
+        number = max(numbers, default=0) + 1
+        while True:
+            try:
+                key = f"models/{manifest.name}/versions/{number}"
+                self._put(key, manifest.digest.encode(), {"IfNoneMatch": "*"})
+                return number, True
+            except _Taken:
+                # Another push was quicker; if it pushed this very bundle, the number is ours as well.
+                if self._version(manifest.name, number) == manifest.digest:
+                    return number, False
+                number += 1
+
+    def _version(self, name: str, number: int) -> str:
+        try:
+            body = self._get(f"models/{check_name(name)}/versions/{number}")
+        except NotFound:
+            raise NotFound(
+                f"model '{name}' has no version {number} in bucket '{self.bucket}': push a bundle first."
+            ) from None
+        return _check_digest(body.decode("ascii", "replace"))
+
+    def _version_numbers(self, name: str) -> list[int]:
+        prefix = f"models/{check_name(name)}/versions/"
+        with self._aws_errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            keys = [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])]
+        return sorted(int(key) for key in keys if key.isdigit())
+
+    def _put_file(self, key: str, path: Path) -> None:
+        entry = file_entry(path)
+        condition: _Condition = {
+            "IfNoneMatch": "*",
+            "ChecksumSHA256": base64.b64encode(bytes.fromhex(entry.sha256)).decode(),
+            "Metadata": {"sha256": entry.sha256},
+        }
+        try:
+            with open_regular(path) as body:
+                self._put(key, body, condition)
+        except _Taken:
+            with self._aws_errors(key):
+                there = self._client.head_object(Bucket=self.bucket, Key=key)
+            if (there["ContentLength"], there["Metadata"].get("sha256")) != (entry.size, entry.sha256):
+                raise RegistryError(
+                    f"s3://{self.bucket}/{key} has other content, which no push wrote: remove it first."
+                ) from None
+
+    def _put(self, key: str, body: bytes | io.BufferedReader, condition: "_Condition") -> str:
+        """Write an object on a condition and return its ETag; raises _Taken where the condition fails."""
+        for wait in (*_CONFLICT_WAITS, None):
+            try:
+                if isinstance(body, io.BufferedReader):
+                    body.seek(0)
+                with self._aws_errors(key):
+                    return self._client.put_object(Bucket=self.bucket, Key=key, Body=body, **condition)[
+                        "ETag"
+                    ]
+            except _Conflict:
+                # Two writers at the very same moment: S3 refuses both and asks them to try again.
+                if wait is None:
+                    break
+                time.sleep(wait)
+        raise RegistryError(
+            f"s3://{self.bucket}/{key} is being written by others all the time: try again later."
+        )
+
+    def _get(self, key: str) -> bytes:
+        """A small object, whole."""
+        with self._aws_errors(key):
+            data = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read(MAX_MANIFEST_BYTES + 1)
+        if len(data) > MAX_MANIFEST_BYTES:
+            raise InvalidBundle(
+                f"s3://{self.bucket}/{key} is larger than {MAX_MANIFEST_BYTES} bytes: do not use it."
+            )
+        return data
+
+    def _get_file(self, key: str, path: Path) -> None:
+        with self._aws_errors(key), path.open("xb") as target:
+            for chunk in self._client.get_object(Bucket=self.bucket, Key=key)["Body"].iter_chunks(
+                _CHUNK_BYTES
+            ):
+                target.write(chunk)
+
+    @contextmanager
+    def _aws_errors(self, key: str | None = None) -> Iterator[None]:
+        """Turn what AWS says into this room's errors, one sentence each."""
+        try:
+            yield
+        except NoCredentialsError:
+            raise RegistryError(
+                "there are no AWS credentials: run `aws configure`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID."
+            ) from None
+        except BotoCoreError as error:
+            raise RegistryError(
+                f"S3 cannot be reached ({error}): check the network and the region."
+            ) from None
+        except ClientError as error:
+            code = _code(error)
+            if code == "PreconditionFailed":
+                raise _Taken from None
+            if code == "ConditionalRequestConflict":
+                raise _Conflict from None
+            if code == "NoSuchBucket":
+                raise NotFound(
+                    f"there is no bucket '{self.bucket}': run `cdk deploy coldpress-registry`."
+                ) from None
+            if code in _ABSENT:
+                raise NotFound(f"s3://{self.bucket}/{key} does not exist: push the bundle first.") from None
+            raise RegistryError(
+                f"S3 refused a call on '{self.bucket}' ({code}: {error.response['Error'].get('Message')}): "
+                "check the credentials' rights and the bucket's name."
+            ) from None
+
+
+class _Condition(TypedDict, total=False):
+    """What a put demands of the key and of the bytes that arrive."""
+
+    IfNoneMatch: str
+    IfMatch: str
+    ChecksumSHA256: str
+    Metadata: dict[str, str]
+
+
+class _Taken(Exception):
+    """A conditional put found something else there."""
+
+
+class _Conflict(Exception):
+    """A conditional put met another one."""
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
+
+
+def _check_digest(digest: str) -> str:
+    if _DIGEST.fullmatch(digest):
+        return digest
+    raise InvalidBundle(f"'{digest[:80]}' is no digest: a digest has 64 hexadecimal digits.")
+
+
+def _check_label(label: str) -> str:
+    if _LABEL.fullmatch(label) and not _DIGEST.fullmatch(label):
+        return label
+    raise RegistryError(
+        f"'{label}' cannot be a label: use lower-case letters, digits and hyphens, starting with a letter."
+    )
