@@ -1,0 +1,131 @@
+"""The WSGI application behind the emulator's port: deployed APIs, Lambda's Invoke, and moto for the rest."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
+
+from emulator import settings
+from emulator.cloudformation import types
+from emulator.environments import CannotStart, Environments, Throttled
+from emulator.events import HttpRequest
+from emulator.functions import FunctionNotFound, current_versions, resolve
+from emulator.gateway import Gateway
+from emulator.images import ImageStore, InvalidImage
+
+_log = logging.getLogger(__name__)
+_INVOCATION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
+_REGION_IN_SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+
+class Application:
+    """Everything that one emulator answers."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._environments = Environments(ImageStore(state_dir / "images"), state_dir / "logs")
+        self._gateway = Gateway(self._environments)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        types.register(after_deployment=lambda: self._environments.keep_only(current_versions()))
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI."""
+        path: str = environ["RAW_URI"].partition("?")[0]
+        if path.startswith(settings.API_PREFIX):
+            return self._answer_api(environ, path)(environ, start_response)
+        invocation = _INVOCATION.fullmatch(path)
+        if invocation and environ["REQUEST_METHOD"] == "POST":
+            return self._answer_invoke(environ, unquote(invocation[1]))(environ, start_response)
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+    def close(self) -> None:
+        """Stop all environments."""
+        self._gateway.close()
+        self._environments.close()
+
+    def _answer_api(self, environ: Environ, path: str) -> Response:
+        request = Request(environ)
+        answer = self._gateway.answer(
+            HttpRequest(
+                method=request.method,
+                raw_path=path,
+                query=environ.get("QUERY_STRING", ""),
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=request.get_data(),
+                source_ip=environ.get("REMOTE_ADDR", "127.0.0.1"),
+                protocol=environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
+            )
+        )
+        response = Response(answer.body, status=answer.status)
+        response.headers.clear()
+        for name, value in answer.headers:
+            response.headers.add(name, value)
+        return response
+
+    def _answer_invoke(self, environ: Environ, name: str) -> Response:
+        """Lambda's Invoke API: synchronous, asynchronous (not retried) and dry run."""
+        request = Request(environ)
+        scope = _REGION_IN_SCOPE.search(request.headers.get("Authorization", ""))
+        region = scope[1] if scope else settings.REGION
+        payload = request.get_data() or b"{}"
+        kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        try:
+            _check_payload(payload)
+            function = resolve(name, request.args.get("Qualifier"), region)
+            if kind == "DryRun":
+                return Response(status=204)
+            result = self._environments.invoke(function, payload)
+        except tuple(_API_ERRORS) as error:
+            return _api_error(error)
+        if kind == "Event":
+            return Response(status=202)
+        response = Response(result.payload, content_type="application/json")
+        response.headers["X-Amz-Executed-Version"] = function.version
+        if result.error:
+            response.headers["X-Amz-Function-Error"] = result.error
+        return response
+
+
+class _PayloadTooLarge(Exception):
+    """More than Lambda takes."""
+
+
+class _PayloadInvalid(Exception):
+    """Not JSON."""
+
+
+# What the Invoke API calls what can go wrong, and its status.
+_API_ERRORS: dict[type[Exception], tuple[int, str]] = {
+    _PayloadTooLarge: (413, "RequestTooLargeException"),
+    _PayloadInvalid: (400, "InvalidRequestContentException"),
+    FunctionNotFound: (404, "ResourceNotFoundException"),
+    Throttled: (429, "TooManyRequestsException"),
+    CannotStart: (502, "InvalidRuntimeException"),
+    InvalidImage: (502, "InvalidRuntimeException"),
+}
+
+
+def _check_payload(payload: bytes) -> None:
+    if len(payload) > settings.MAX_PAYLOAD_BYTES:
+        raise _PayloadTooLarge(
+            f"Request must be smaller than {settings.MAX_PAYLOAD_BYTES} bytes for this operation"
+        )
+    try:
+        json.loads(payload)
+    except ValueError as error:
+        raise _PayloadInvalid(f"Could not parse request body into json: {error}") from None
+
+
+def _api_error(error: Exception) -> Response:
+    status, kind = _API_ERRORS[type(error)]
+    body = json.dumps({"Type": "User", "Message": str(error), "message": str(error)})
+    return Response(body, status=status, content_type="application/json", headers={"x-amzn-ErrorType": kind})

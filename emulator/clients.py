@@ -1,0 +1,30 @@
+"""boto3 clients that speak to this emulator, for the emulator itself."""
+
+from functools import lru_cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from emulator import settings
+
+
+@lru_cache
+def client(service: str, region: str) -> Any:
+    """A client of ``service`` (boto3's name for it); clients are safe to share between threads.
+
+    Its type is Any because boto3 makes a client's methods at run time.
+    """
+    return client_at(settings.endpoint(), service, region)
+
+
+def client_at(endpoint_url: str, service: str, region: str) -> Any:
+    """A client of the emulator at ``endpoint_url``, with the emulator's credentials."""
+    session: Any = boto3.session.Session(
+        aws_access_key_id=settings.ACCESS_KEY_ID,
+        aws_secret_access_key=settings.SECRET_ACCESS_KEY,
+        region_name=region,
+    )
+    return session.client(
+        service, endpoint_url=endpoint_url, config=Config(retries={"total_max_attempts": 1})
+    )

@@ -1,0 +1,182 @@
+"""API Gateway: a request to /_apis/<api id>/... is routed, checked, sent to Lambda and answered."""
+
+import json
+import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from moto.apigatewayv2.models import Api, Route, apigatewayv2_backends
+
+from emulator import settings, signature
+from emulator.environments import CannotStart, Environments, Result, Throttled, describe
+from emulator.events import (
+    HttpRequest,
+    HttpResponse,
+    MalformedAnswer,
+    Target,
+    to_event,
+    to_response,
+)
+from emulator.functions import FunctionNotFound, resolve
+from emulator.images import InvalidImage
+
+_log = logging.getLogger(__name__)
+_FUNCTION_IN_URI = re.compile(r"(?:.*/functions/)?(arn:aws[\w-]*:lambda:[^/]+)(?:/invocations)?")
+_PLACEHOLDER = re.compile(r"\{(\w+)(\+?)\}")
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A route that a request fits; the smallest ``rank`` wins."""
+
+    rank: tuple[int, int, int]
+    route: Route
+    parameters: dict[str, str]
+
+
+class Gateway:
+    """The HTTP APIs of one emulator."""
+
+    def __init__(self, environments: Environments) -> None:
+        self._environments = environments
+        # Lambda finishes a request even if API Gateway no longer waits for it.
+        self._workers = ThreadPoolExecutor(max_workers=64, thread_name_prefix="invoke")
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request whose path begins with the prefix."""
+        api_id, _, path = request.raw_path.removeprefix(settings.API_PREFIX).partition("/")
+        found = _find_api(api_id)
+        if found is None:
+            return _message(404, "Not Found")
+        if len(request.body) > settings.MAX_BODY_BYTES:
+            return _message(413, "Request Entity Too Large")
+        region, api = found
+        stage, path = _stage(api, f"/{path}")
+        match = _match(api, request.method, path)
+        if stage is None or match is None:
+            return _message(404, "Not Found")
+        access_key = None
+        if match.route.authorization_type == "AWS_IAM":
+            query = f"?{request.query}" if request.query else ""
+            url = f"http://{request.headers.get('host', '')}{request.raw_path}{query}"
+            access_key = signature.caller(request, url)
+            if access_key is None:
+                return _message(403, "Forbidden")
+        target = Target(
+            api_id=api_id,
+            stage=stage.name,
+            route_key=match.route.route_key,
+            path_parameters=match.parameters,
+            stage_variables=stage.stage_variables or {},
+            access_key=access_key,
+        )
+        # With a named stage the event's path begins with it, as in AWS.
+        seen = path if stage.name == "$default" else f"/{stage.name}{path}"
+        event = to_event(
+            HttpRequest(
+                request.method,
+                seen,
+                request.query,
+                request.headers,
+                request.body,
+                request.source_ip,
+                request.protocol,
+            ),
+            target,
+        )
+        return self._invoke(_function(api, match.route), region, json.dumps(event).encode())
+
+    def close(self) -> None:
+        """Stop waiting for anything."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def _invoke(self, arn: str, region: str, payload: bytes) -> HttpResponse:
+        if len(payload) > settings.MAX_PAYLOAD_BYTES:
+            return _message(413, "Request Entity Too Large")
+        try:
+            function = resolve(arn, None, region)
+            future = self._workers.submit(self._environments.invoke, function, payload)
+            result = future.result(timeout=settings.INTEGRATION_TIMEOUT_SECONDS)
+        except Throttled:
+            return _message(503, "Service Unavailable")
+        except TimeoutError:
+            return _message(503, "Service Unavailable")
+        except (FunctionNotFound, CannotStart, InvalidImage) as error:
+            _log.error("%s: %s", arn, error)
+            return _message(500, "Internal Server Error")
+        return _respond(arn, result)
+
+
+def _respond(arn: str, result: Result) -> HttpResponse:
+    if result.error:
+        _log.error("%s: %s", arn, describe(result))
+        return _message(500, "Internal Server Error")
+    try:
+        return to_response(result.payload)
+    except MalformedAnswer as error:
+        _log.error("%s: the handler's answer is malformed: %s", arn, error)
+        return _message(500, "Internal Server Error")
+
+
+def _message(status: int, message: str) -> HttpResponse:
+    return HttpResponse(
+        status, json.dumps({"message": message}).encode(), [("content-type", "application/json")]
+    )
+
+
+def _find_api(api_id: str) -> tuple[str, Api] | None:
+    for region, backend in apigatewayv2_backends[settings.ACCOUNT].items():
+        if api_id in backend.apis:
+            return region, backend.apis[api_id]
+    return None
+
+
+def _stage(api: Api, path: str) -> tuple[Any, str]:
+    """The stage that the path names, else the default one; and the path without it."""
+    name, _, rest = path[1:].partition("/")
+    if name in api.stages:
+        return api.stages[name], f"/{rest}"
+    return api.stages.get("$default"), path
+
+
+def _match(api: Api, method: str, path: str) -> _Match | None:
+    """The most specific route: fewer placeholders before greedy ones before $default, method before ANY."""
+    matches = [match for route in api.routes.values() if (match := _try(route, method, path))]
+    return min(matches, key=lambda match: match.rank, default=None)
+
+
+def _try(route: Route, method: str, path: str) -> _Match | None:
+    if route.route_key == "$default":
+        return _Match((2, 0, 0), route, {})
+    route_method, _, pattern = route.route_key.partition(" ")
+    if route_method not in ("ANY", method):
+        return None
+    expression = "".join(
+        (r"(?P<%s>.+)" if greedy else r"(?P<%s>[^/]+)") % name if name else re.escape(text)
+        for text, name, greedy in _pieces(pattern)
+    )
+    found = re.fullmatch(expression, path)
+    if not found:
+        return None
+    greedy = "+}" in pattern
+    return _Match((int(greedy), pattern.count("{"), int(route_method == "ANY")), route, found.groupdict())
+
+
+def _pieces(pattern: str) -> list[tuple[str, str, str]]:
+    """A route's path as (text, "", "") and ("", placeholder, "+" if greedy)."""
+    pieces = []
+    end = 0
+    for placeholder in _PLACEHOLDER.finditer(pattern):
+        pieces += [(pattern[end : placeholder.start()], "", ""), ("", placeholder[1], placeholder[2])]
+        end = placeholder.end()
+    return [*pieces, (pattern[end:], "", "")]
+
+
+def _function(api: Api, route: Route) -> str:
+    integration = api.integrations[route.target.removeprefix("integrations/")]
+    match = _FUNCTION_IN_URI.fullmatch(integration.integration_uri)
+    if not match:
+        raise ValueError(f"{integration.integration_uri} is no function's ARN")
+    return match[1]
