@@ -1,0 +1,58 @@
+"""The CDK app: ``cdk synth`` and ``cdk deploy`` start it as ``python -m infra.app``.
+
+Synthesis is hermetic: no account, no bucket, no network. What is deployed stands in cdk.json alone.
+"""
+
+import sys
+
+from aws_cdk import App, DefaultStackSynthesizer, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.config import InvalidConfig, StageConfig, load_stages
+from infra.endpoint_stack import EndpointStack
+from infra.registry_stack import STACK_NAME, RegistryStack
+
+_CONTEXT_KEYS = ("coldpress", "stage", "digest", "version")
+
+
+def main() -> int:
+    """Synthesise, or say in one sentence what is wrong with the configuration and write nothing."""
+    # Without auto_synth=False jsii's process would synthesise on its way out, whatever this function decided.
+    app = App(auto_synth=False)
+    try:
+        stages = load_stages({key: app.node.try_get_context(key) for key in _CONTEXT_KEYS})
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    build(app, stages)
+    app.synth()
+    return 0
+
+
+def build(app: App, stages: dict[str, StageConfig]) -> None:
+    """Add the registry's stack, and one for every stage that has a model to serve."""
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    registry = RegistryStack(app, STACK_NAME, synthesizer=_synthesizer(app))
+    for name, config in stages.items():
+        if config.model.digest is None:
+            sys.stderr.write(
+                f"The stage {name} has no model yet, so coldpress-{name} is left out: "
+                f"deploy {STACK_NAME}, then run `coldpress push BUNDLE --pin {name}`.\n"
+            )
+            continue
+        stack = EndpointStack(app, f"coldpress-{name}", config=config, synthesizer=_synthesizer(app))
+        stack.add_stack_dependency(registry)
+
+
+def _synthesizer(app: App) -> DefaultStackSynthesizer:
+    """CDK's own, with the rule that checks the bootstrap stack's version unless the context turns it off.
+
+    ``-c bootstrapVersionRule=false`` is for the emulator, whose CloudFormation does not resolve the rule's
+    SSM parameter on a stack's update.
+    """
+    wanted = str(app.node.try_get_context("bootstrapVersionRule")).lower() != "false"
+    return DefaultStackSynthesizer(generate_bootstrap_version_rule=wanted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

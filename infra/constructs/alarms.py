@@ -1,0 +1,88 @@
+"""What wakes somebody up: errors, slow answers, refused invocations."""
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra.config import Alarms
+
+_MINUTE = Duration.minutes(1)
+
+
+class EndpointAlarms(Construct):
+    """Three alarms on what the alias serves, and optionally an e-mail for each.
+
+    The dimensions are ``FunctionName`` and ``Resource`` (the function and the alias): what clients get,
+    whichever version the alias points to, so that the alarms stay right after a rollback that moves the
+    alias by hand. Periods are 60 s, because five minutes (CDK's default) is longer than an incident should
+    go unseen; no data means no requests, which is no alarm.
+
+    - errors: invocations that failed (crash, timeout, failed init). A refused request is no error.
+    - p99 latency: of the handler, without the initialisation of a cold start; three minutes in a row,
+      because in a minute of few requests the 99th percentile is just the slowest one.
+    - throttles: invocations that Lambda refused because no environment was to be had.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, alias: lambda_.Alias, thresholds: Alarms
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.errors = self._build_alarm(
+            "Errors",
+            "invocations failed within a minute: look into the function's log",
+            metric=alias.metric_errors(period=_MINUTE, statistic="Sum"),
+            threshold=thresholds.errors,
+        )
+        self.p99_latency = self._build_alarm(
+            "P99Latency",
+            "ms at the 99th percentile for three minutes: look at the dashboard's latency and memory",
+            metric=alias.metric_duration(period=_MINUTE, statistic="p99"),
+            threshold=thresholds.p99_latency_ms,
+            minutes=3,
+        )
+        self.throttles = self._build_alarm(
+            "Throttles",
+            "invocations were throttled within a minute: raise the account's or the function's concurrency",
+            metric=alias.metric_throttles(period=_MINUTE, statistic="Sum"),
+            threshold=thresholds.throttles,
+        )
+        if thresholds.email is not None:
+            self._build_notification(thresholds.email)
+
+    @property
+    def all(self) -> list[cloudwatch.Alarm]:
+        """Every alarm, for a dashboard or a deployment that rolls back on them."""
+        return [self.errors, self.p99_latency, self.throttles]
+
+    def _build_alarm(
+        self, name: str, meaning: str, *, metric: cloudwatch.Metric, threshold: int, minutes: int = 1
+    ) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
+            self,
+            name,
+            metric=metric,
+            alarm_description=f"At least {threshold} {meaning}.",
+            threshold=threshold,
+            evaluation_periods=minutes,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+
+    def _build_notification(self, email: str) -> None:
+        topic = sns.Topic(self, "Topic", display_name="coldpress alarms", enforce_ssl=True)
+        # A topic with a policy of its own loses the default one, by which the account's alarms may publish.
+        topic.grant_publish(
+            iam.ServicePrincipal(
+                "cloudwatch.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
+        topic.add_subscription(subscriptions.EmailSubscription(email))
+        for alarm in self.all:
+            alarm.add_alarm_action(actions.SnsAction(topic))
+            alarm.add_ok_action(actions.SnsAction(topic))

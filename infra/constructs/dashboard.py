@@ -1,0 +1,120 @@
+"""One page that says how the endpoint is."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.config import Model
+
+NAMESPACE = "coldpress"
+_MINUTE = Duration.minutes(1)
+_HALF = 12  # of a dashboard's 24 columns
+
+
+class EndpointDashboard(Construct):
+    """Latency, requests, errors, cold starts and concurrency, with the alarms' states on top.
+
+    What the handler measures itself arrives as embedded metrics (namespace ``coldpress``, dimensions
+    ``Model`` and ``Version``); the rest is Lambda's, of the alias.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        alias: lambda_.Alias,
+        model: Model,
+        alarms: list[cloudwatch.Alarm],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._alias = alias
+        self._model = model
+        self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
+        self.dashboard.add_widgets(cloudwatch.AlarmStatusWidget(alarms=alarms, width=24, title="Alarms"))
+        self.dashboard.add_widgets(self._build_latency(), self._build_requests())
+        self.dashboard.add_widgets(self._build_errors(), self._build_cold_starts())
+        self.dashboard.add_widgets(self._build_function_time(), self._build_concurrency())
+
+    def _build_latency(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Latency of the model's answers (ms)",
+            [self._model_metric("Latency", statistic) for statistic in ("p50", "p90", "p99")],
+        )
+
+    def _build_requests(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Requests",
+            [
+                self._model_metric("Requests", "Sum"),
+                self._alias.metric_invocations(period=_MINUTE, label="Invocations"),
+            ],
+        )
+
+    def _build_errors(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Errors",
+            [
+                self._model_metric("Errors", "Sum"),
+                self._alias.metric_errors(period=_MINUTE, label="Failed invocations"),
+                self._alias.metric_throttles(period=_MINUTE, label="Throttled invocations"),
+            ],
+        )
+
+    def _build_cold_starts(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Cold starts",
+            [
+                self._model_metric("ColdStarts", "Sum"),
+                self._alias.metric(
+                    "ProvisionedConcurrencySpilloverInvocations",
+                    period=_MINUTE,
+                    statistic="Sum",
+                    label="Beyond provisioned concurrency",
+                ),
+            ],
+        )
+
+    def _build_function_time(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Duration of invocations (ms)",
+            [
+                self._alias.metric_duration(
+                    period=_MINUTE, statistic=statistic, label=f"Duration {statistic}"
+                )
+                for statistic in ("p50", "p99", "Maximum")
+            ],
+        )
+
+    def _build_concurrency(self) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Concurrency",
+            [
+                self._alias.metric(
+                    "ConcurrentExecutions", period=_MINUTE, statistic="Maximum", label="Running at once"
+                ),
+                self._alias.metric(
+                    "ProvisionedConcurrentExecutions",
+                    period=_MINUTE,
+                    statistic="Maximum",
+                    label="Of these, provisioned",
+                ),
+            ],
+        )
+
+    def _model_metric(self, name: str, statistic: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=name,
+            dimensions_map={"Model": self._model.name, "Version": str(self._model.version)},
+            statistic=statistic,
+            period=_MINUTE,
+            label=name if statistic == "Sum" else f"{name} {statistic}",
+        )
+
+
+def _graph(title: str, metrics: list[cloudwatch.Metric]) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(
+        title=title, left=[*metrics], width=_HALF, left_y_axis=cloudwatch.YAxisProps(min=0)
+    )

@@ -1,0 +1,96 @@
+"""The container function that serves one bundle, its published version and the alias that clients reach."""
+
+from pathlib import Path
+
+from aws_cdk import Duration, IgnoreMode, RemovalPolicy
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.config import Architecture, EndpointConfig, Model
+from infra.constructs.logs import ServiceLogGroup
+from infra.constructs.nag import acknowledge_resource
+
+REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
+ALIAS = "live"
+# What the image is built from. Nothing else is copied or hashed, so that an edit elsewhere deploys no new
+# image.
+_IMAGE_SOURCES = ("bundle", "monitoring", "handlers")
+_IMAGE_EXCLUDES = ["*", *(f"!{folder}" for folder in _IMAGE_SOURCES), "**/__pycache__", "**/*.pyc"]
+
+
+class InferenceFunction(Construct):
+    """One generic image; which model it serves is said by the environment.
+
+    A model version is a Lambda version: the digest stands in the environment and in the version's
+    description, so another digest publishes another version, and moving the alias back is a rollback that
+    takes effect at once. Old versions are kept for that.
+
+    The function's role is shared by all of its versions. It may therefore read every bundle of this model,
+    not the deployed digest alone: else the version that still serves while a deployment runs, and the one
+    that a rollback goes back to, could not load theirs. It can read no other model's, list nothing and
+    write nothing.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, config: EndpointConfig
+    ) -> None:
+        super().__init__(scope, construct_id)
+        model = config.model
+        self.log_group = ServiceLogGroup(self, "Logs")
+        self.role = self._build_role(bucket, model)
+        self.function = lambda_.DockerImageFunction(
+            self,
+            "Function",
+            description=f"coldpress: answers for the model {model.name}",
+            code=self._build_image(config.architecture),
+            architecture=_LAMBDA_ARCHITECTURES[config.architecture],
+            memory_size=config.memory_mb,
+            timeout=Duration.seconds(config.timeout_s),
+            role=self.role,
+            log_group=self.log_group,
+            environment={
+                "COLDPRESS_MODEL": model.name,
+                "COLDPRESS_VERSION": str(model.version),
+                "COLDPRESS_DIGEST": str(model.digest),
+                "COLDPRESS_BUCKET": bucket.bucket_name,
+            },
+            current_version_options=lambda_.VersionOptions(
+                description=f"{model.name} version {model.version}, digest {model.digest}",
+                removal_policy=RemovalPolicy.RETAIN,
+            ),
+        )
+        self.alias = lambda_.Alias(self, "Alias", alias_name=ALIAS, version=self.function.current_version)
+
+    def _build_role(self, bucket: s3.IBucket, model: Model) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            description=f"coldpress: reads the bundles of {model.name}, writes its own log",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        bundles = bucket.arn_for_objects(f"models/{model.name}/*")
+        role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
+        self.log_group.grant_write(role)
+        acknowledge_resource(
+            role,
+            bundles,
+            "The objects of one model, for reading: all versions of the function share this role, and each "
+            "loads its own digest.",
+        )
+        return role
+
+    def _build_image(self, architecture: Architecture) -> lambda_.DockerImageCode:
+        return lambda_.DockerImageCode.from_image_asset(
+            str(REPOSITORY_ROOT),
+            file="handlers/inference/Dockerfile",
+            exclude=_IMAGE_EXCLUDES,
+            ignore_mode=IgnoreMode.DOCKER,
+            platform=_PLATFORMS[architecture],
+        )
+
+
+_LAMBDA_ARCHITECTURES = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}
+_PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}

@@ -1,0 +1,40 @@
+"""The registry's bucket: where bundles lie, by digest."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.constructs.nag import acknowledge
+
+
+class ModelBucket(Construct):
+    """A bucket that keeps every bundle: versioned, encrypted, TLS only, never public, never deleted."""
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = self._build_bucket()
+
+    def _build_bucket(self) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Bucket",
+            versioned=True,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=RemovalPolicy.RETAIN,
+            lifecycle_rules=[
+                # A push that was killed leaves parts that nobody sees and everybody pays for.
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1))
+            ],
+        )
+        acknowledge(
+            bucket,
+            "AwsSolutions-S1",
+            "Bundles are immutable and verified against their digest at every load, so access logs would "
+            "prove nothing about their integrity; who read or wrote is answered by CloudTrail's S3 data "
+            "events, which an account turns on once for all buckets.",
+        )
+        return bucket
