@@ -12,6 +12,8 @@ from handlers.inference.errors import InitError, RequestError
 
 Array = npt.NDArray[np.generic]
 _SILENT = 4
+# What exporters write for an axis that varies on its own.
+_UNNAMED = frozenset({"", "?"})
 
 
 class Model:
@@ -35,7 +37,7 @@ class Model:
         self.outputs = {spec.name: spec for spec in manifest.signature.outputs}
         self._session = session
         specs = [*self.inputs.values(), *self.outputs.values()]
-        self._is_dynamic = any(isinstance(axis, str) for spec in specs for axis in spec.shape)
+        self._is_dynamic = any(is_dynamic(axis) for spec in specs for axis in spec.shape)
         # A failed run says why in its exception; ONNX Runtime's own log line would quote the client's data.
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = _SILENT
@@ -89,6 +91,11 @@ def numpy_dtype(spec: TensorSpec) -> np.dtype[np.generic]:
     return np.dtype(object) if spec.dtype == "string" else np.dtype(spec.dtype)
 
 
+def is_dynamic(axis: int | str) -> bool:
+    """Whether an axis of the signature varies."""
+    return isinstance(axis, str) or axis < 0
+
+
 def show_shape(shape: Sequence[int | str]) -> str:
     """A shape as sentences write it: ``[batch, 3, 48]``."""
     return f"[{', '.join(map(str, shape))}]"
@@ -97,7 +104,7 @@ def show_shape(shape: Sequence[int | str]) -> str:
 def _check_shape(spec: TensorSpec, shape: tuple[int, ...], lengths: dict[str, tuple[int, str]]) -> None:
     """Compare with the signature; ``lengths`` remembers each named axis and the input that fixed it."""
     fits = len(shape) == len(spec.shape) and all(
-        isinstance(axis, str) or axis == length for axis, length in zip(spec.shape, shape, strict=True)
+        is_dynamic(axis) or axis == length for axis, length in zip(spec.shape, shape, strict=True)
     )
     if not fits:
         raise RequestError(
@@ -105,7 +112,7 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], lengths: dict[str, tu
             f"{show_shape(spec.shape)}."
         )
     for axis, length in zip(spec.shape, shape, strict=True):
-        if not isinstance(axis, str) or not axis:
+        if not isinstance(axis, str) or axis in _UNNAMED:
             continue
         known, owner = lengths.setdefault(axis, (length, spec.name))
         if known != length:

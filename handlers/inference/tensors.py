@@ -19,6 +19,8 @@ from handlers.inference.errors import RequestError
 
 NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _MAX_EXACT_FLOAT64 = 2**53
+# Every power of ten that a float64 holds exactly.
+_POWERS_OF_TEN = np.array([float(10**exponent) for exponent in range(23)])
 
 
 def from_json(value: object, spec: TensorSpec) -> Array:
@@ -167,8 +169,8 @@ def _shortened(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         todo = np.flatnonzero((magnitude > 1e-13) & (magnitude < 1e14))
         for digits in digits_to_try:
             values = result[todo]
-            exponent = (digits - 1) - np.floor(np.log10(magnitude[todo]))
-            scale = 10.0 ** np.abs(exponent)
+            exponent = (digits - 1) - np.floor(np.log10(magnitude[todo])).astype(np.int64)
+            scale = _POWERS_OF_TEN[np.abs(exponent)]
             is_fraction = exponent >= 0
             candidate = np.where(
                 is_fraction, np.rint(values * scale) / scale, np.rint(values / scale) * scale

@@ -127,6 +127,14 @@ def expand() -> onnx.ModelProto:
     )
 
 
+def unnamed_axes() -> onnx.ModelProto:
+    """y = x on float32 [?, ?], as Paddle exports axes that have nothing to do with each other."""
+    shape: list[int | str] = ["?", "?"]
+    return build_model(
+        [helper.make_node("Identity", ["x"], ["y"])], {"x": ("float32", shape)}, {"y": ("float32", shape)}
+    )
+
+
 MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "affine": affine,
     "two inputs": two_inputs,
@@ -135,6 +143,7 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "lookup": lookup,
     "logarithm": logarithm,
     "expand": expand,
+    "unnamed axes": unnamed_axes,
     **{f"identity {dtype}": partial(typed, dtype) for dtype in DTYPES},
 }
 

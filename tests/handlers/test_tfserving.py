@@ -86,6 +86,13 @@ def test_named_axes_are_equal_across_inputs(make_service):
     assert error(response).startswith("axis 'batch' is 2 in input 'b' but 1 in input 'a'")
 
 
+def test_axes_without_a_name_need_not_be_equal(make_service):
+    assert (
+        post(make_service("unnamed axes"), {"instances": [[1, 2, 3]]}).body
+        == b'{"predictions":[[1.0,2.0,3.0]]}'
+    )
+
+
 def test_floats_are_written_as_the_shortest_decimals(make_service):
     response = post(make_service("identity float32"), {"inputs": [[0.1, 1e-7, 16777216, 3.4e38, 1 / 3]]})
     assert response.body == b'{"outputs":[[0.1,1e-7,16777216.0,3.3999999521443642e38,0.33333334]]}'

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bundle.manifest import TensorSpec
-from handlers.inference.dataplane import Array, Model, show_shape
+from handlers.inference.dataplane import Array, Model, is_dynamic, show_shape
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import Request, Response, json_response
 from handlers.inference.protocols.binary import HEADER, decode_tensor, encode_tensor, split_body
@@ -172,5 +172,5 @@ def _write(model: Model, asked: _Inference, arrays: dict[str, Array]) -> Respons
 
 
 def _describe(spec: TensorSpec) -> dict[str, object]:
-    shape = [axis if isinstance(axis, int) else -1 for axis in spec.shape]
+    shape = [-1 if is_dynamic(axis) else axis for axis in spec.shape]
     return {"name": spec.name, "datatype": _DATATYPES[spec.dtype], "shape": shape}

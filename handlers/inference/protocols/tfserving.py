@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from bundle.manifest import TensorSpec
-from handlers.inference.dataplane import Array, Model
+from handlers.inference.dataplane import Array, Model, is_dynamic
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import Request, Response, encoded_response, json_response
 from handlers.inference.protocols.bodies import read_object, write_with_literals
@@ -140,7 +140,7 @@ def _only_input(model: Model, demand: str) -> TensorSpec:
 
 
 def _tensor_info(spec: TensorSpec) -> dict[str, object]:
-    sizes = [{"size": str(axis if isinstance(axis, int) else -1), "name": ""} for axis in spec.shape]
+    sizes = [{"size": str(-1 if is_dynamic(axis) else axis), "name": ""} for axis in spec.shape]
     return {
         "dtype": _DTYPES[spec.dtype],
         "tensor_shape": {"dim": sizes, "unknown_rank": False},

@@ -1,0 +1,123 @@
+"""The image, built by podman on a Debian base, answers a request under the Runtime Interface Emulator.
+
+The machine's own pip configuration goes into the build as files and variables of the test, never of the
+Dockerfile.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+BASE, IMAGE = "localhost/coldpress-test-base:1", "localhost/coldpress-test-inference:1"
+ULIMITS = ["--ulimit", "nofile=1024:1024"]
+RUN = ["--cgroup-manager", "cgroupfs", "--runtime", "runc", "run", "--rm", "--network", "host", *ULIMITS]
+RUN += ["--ulimit", "nproc=4096:4096"]
+RIE = shutil.which("aws-lambda-rie", path=str(Path(sys.executable).parent))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(shutil.which("podman") is None, reason="needs podman"),
+    pytest.mark.skipif(shutil.which("debootstrap") is None, reason="needs debootstrap"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="debootstrap needs root"),
+]
+
+
+def podman(*arguments: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(["podman", *arguments], check=True, **options)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Debian with Python and pip; kept between runs, for it takes a minute."""
+    if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
+        root = tmp_path_factory.mktemp("debian") / "root"
+        include = "--include=python3,python3-pip,ca-certificates"
+        subprocess.run(["debootstrap", "--variant=minbase", include, "bookworm", str(root)], check=True)
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            podman("import", "-", BASE, stdin=tar.stdout)
+        shutil.rmtree(root)
+    return BASE
+
+
+@pytest.fixture(scope="module")
+def image(base: str) -> str:
+    arguments = ["--isolation", "chroot", "--network", "host", *ULIMITS, "--build-arg", f"BASE_IMAGE={base}"]
+    for name, value in os.environ.items():
+        if name.startswith("PIP_") or name.lower().endswith("_proxy"):
+            arguments += ["--env", f"{name}={value}"]
+    for path in machine_files():
+        arguments += ["--volume", f"{path}:{path}:ro"]
+    podman("build", *arguments, "-f", "handlers/inference/Dockerfile", "-t", IMAGE, ".", cwd=REPOSITORY)
+    return IMAGE
+
+
+def machine_files() -> list[Path]:
+    """This machine's pip configuration, the certificates and folders that it names."""
+    configuration = Path("/etc/pip.conf")
+    words = configuration.read_text().split() if configuration.exists() else []
+    words += [value for name, value in os.environ.items() if name.startswith("PIP_")]
+    paths = {Path(word.removeprefix("file://")) for word in words if "/" in word and "http" not in word}
+    tops = {Path(*path.parts[:3]) if path.parts[1] == "opt" else path for path in paths if path.is_absolute()}
+    return [path for path in sorted({configuration, *tops}) if path.exists()]
+
+
+@pytest.fixture
+def address(image: str, affine_bundle: Path) -> Iterator[tuple[str, int]]:
+    port, name = 9180, "coldpress-test"
+    options = ["--name", name, "--user", "1000:1000", "--read-only", "--entrypoint", "/rie"]
+    volumes = ["--volume", f"{affine_bundle}:/bundle:ro", "--volume", f"{RIE}:/rie:ro"]
+    ports = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    ports += ["--runtime-api-address", "127.0.0.1:9181"]
+    command = [*ports, "python3", "-m", "awslambdaric", "handlers.inference.app.handler"]
+    variables = ["--env", "COLDPRESS_BUNDLE_DIR=/bundle"]
+    process = subprocess.Popen(["podman", *RUN, *options, *volumes, *variables, image, *command])
+    yield "127.0.0.1", port
+    with contextlib.suppress(subprocess.CalledProcessError):
+        podman("rm", "--force", "--time", "1", name)
+    process.wait(30)
+
+
+def test_the_image_answers(address):
+    event = {
+        "version": "2.0",
+        "rawPath": "/v1/models/toy:predict",
+        "headers": {},
+        "requestContext": {"stage": "$default", "http": {"method": "POST"}},
+        "body": '{"instances": [[1, 2, 3]]}',
+        "isBase64Encoded": False,
+    }
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            connection = HTTPConnection(*address, timeout=30)
+            connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
+            reply = json.loads(connection.getresponse().read())
+            break
+        except (OSError, HTTPException):
+            assert time.monotonic() < deadline, "the container never answered"
+            time.sleep(0.1)
+    assert reply["statusCode"] == 200, reply
+    assert reply["body"] == '{"predictions":[[3.0,5.0,7.0]]}'
+
+
+def test_the_image_holds_bytecode_and_no_sdk(image):
+    code = (
+        "import importlib.util, pathlib, sys\n"
+        "task = pathlib.Path('/var/task')\n"
+        "absent = [p for p in task.rglob('*.py') if p.parent.name != 'tests' and\n"
+        "    not pathlib.Path(importlib.util.cache_from_source(str(p))).exists()]\n"
+        "print(len(absent), [importlib.util.find_spec(n) is None for n in ('boto3', 'botocore', 'onnx')])\n"
+    )
+    result = podman(*RUN, "--entrypoint", "python3", image, "-c", code, capture_output=True)
+    assert result.stdout.decode().split(" ", 1) == ["0", "[True, True, True]\n"]
