@@ -20,6 +20,13 @@ def test_short_decimals_give_the_same_float(dtype, enough, data):
             assert digits(written) <= enough
 
 
+def test_long_tensors_are_short_to_their_end():
+    array = np.linspace(0, 1, 20_001, dtype=np.float32).reshape(3, -1)
+    written = to_list(array)
+    np.testing.assert_array_equal(np.array(written, np.float32), array)
+    assert max(map(digits, written[-1])) <= 9
+
+
 def digits(value: float) -> int:
     mantissa = msgspec.json.encode(abs(value)).decode().partition("e")[0]
     return len(mantissa.replace(".", "").strip("0"))
