@@ -82,6 +82,13 @@ def test_data_may_be_flat_or_nested(affine_service, data):
     }
 
 
+def test_null_is_as_good_as_left_out(affine_service):
+    nothing = {"id": None, "parameters": None, "outputs": None}
+    response = post(affine_service, {**nothing, "inputs": [{**X, "parameters": None}]})
+    assert response.status == 200
+    assert "id" not in json.loads(response.body)
+
+
 def test_outputs_are_selected(make_service):
     service = make_service("two columns")
     x = {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}

@@ -27,24 +27,28 @@ _DATATYPES = {
 }
 
 
+# Clients built on pydantic send null for what they leave out.
+_Parameters = dict[str, Any] | None
+
+
 class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
     data: Any = None
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = None
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: _Parameters = None
 
 
 class _Inference(msgspec.Struct):
     inputs: list[_Input]
     id: str | None = None
-    parameters: dict[str, Any] = {}
-    outputs: list[_Output] = []
+    parameters: _Parameters = None
+    outputs: list[_Output] | None = None
 
 
 def server(model: Model, _request: Request) -> Response:
@@ -94,7 +98,7 @@ def infer(model: Model, request: Request) -> Response:
     except msgspec.ValidationError as error:
         raise RequestError(f"the body is no inference request: {error}.") from None
     inputs = _read_inputs(model, asked.inputs, blob)
-    names = [output.name for output in asked.outputs] or list(model.outputs)
+    names = [output.name for output in asked.outputs or []] or list(model.outputs)
     if len(set(names)) < len(names):
         raise RequestError("'outputs' names an output twice.")
     arrays = model.infer(inputs, names)
@@ -125,7 +129,7 @@ def _read_inputs(model: Model, tensors: list[_Input], blob: memoryview) -> dict[
 
 
 def _read_tensor(tensor: _Input, spec: TensorSpec, blob: memoryview) -> tuple[Array, memoryview]:
-    size = tensor.parameters.get("binary_data_size")
+    size = (tensor.parameters or {}).get("binary_data_size")
     if size is None:
         _, leaves = flatten(tensor.data, spec.name)
         array = convert(leaves, spec)
@@ -144,8 +148,8 @@ def _read_tensor(tensor: _Input, spec: TensorSpec, blob: memoryview) -> tuple[Ar
 
 
 def _write(model: Model, asked: _Inference, arrays: dict[str, Array]) -> Response:
-    parameters = {output.name: output.parameters for output in asked.outputs}
-    all_binary = asked.parameters.get("binary_data_output") is True
+    parameters = {output.name: output.parameters or {} for output in asked.outputs or []}
+    all_binary = (asked.parameters or {}).get("binary_data_output") is True
     outputs, blobs = [], []
     for name, array in arrays.items():
         spec = model.outputs[name]
