@@ -45,6 +45,12 @@ class _Handler(MotoRequestHandler):
             self.wfile.write(content)
         self.wfile.flush()
 
+    def handle_expect_100(self) -> bool:
+        """Ask for the body at once: a client (boto3's S3) waits a second for this before it goes on anyway."""
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
+
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         if environ.get("wsgi.input_terminated"):  # chunked
             body: bytes = environ["wsgi.input"].read()
