@@ -42,7 +42,7 @@ class Model(_Section, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                pattern="^[0-9a-f]{64}$",
+                pattern=r"^[0-9a-f]{64}\Z",
                 description="a digest is the 64 hex digits that `coldpress push` printed",
             ),
         ]
@@ -94,7 +94,9 @@ class Alarms(_Section, frozen=True, kw_only=True):
         int, Meta(ge=1, description="it takes a whole number of refused invocations from 1")
     ] = 1
     email: (
-        Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="it takes one e-mail address")]
+        Annotated[
+            str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+\Z", description="it takes one e-mail address")
+        ]
         | None
     ) = None
 
@@ -136,7 +138,7 @@ class StageConfig(EndpointConfig, frozen=True, kw_only=True):
 StageName = Annotated[
     str,
     Meta(
-        pattern="^(?!registry$)[a-z][a-z0-9-]{0,30}[a-z0-9]$",
+        pattern=r"^(?!registry\Z)[a-z][a-z0-9-]{0,30}[a-z0-9]\Z",
         description=(
             "a stage's name has 2 to 32 lower-case letters, digits and hyphens, begins with a letter "
             "and is not 'registry', the stack that all stages share"
@@ -206,7 +208,7 @@ def _convert_name(name: str) -> str:
         return msgspec.convert(name, StageName)
     except msgspec.ValidationError:
         raise InvalidConfig(
-            f"cdk.json: coldpress.{name} is no stage's name: {_description_of(StageName)}."
+            f"cdk.json: coldpress.{json.dumps(name)[1:-1]} is no stage's name: {_description_of(StageName)}."
         ) from None
 
 
@@ -244,9 +246,10 @@ def _explain(raw: object, message: str, where: str) -> str:
     path, problem = _split(message)
     keys = [key for key in path.split(".") if key]
     named = ".".join([where, *keys])
-    if unknown := re.search("unknown field `(.+)`", problem):
+    if unknown := re.search("unknown field `(.*)`", problem, re.DOTALL):
+        key = json.dumps(unknown[1])[1:-1]  # a control character must not break the sentence's line
         known = list(get_type_hints(_type_at(StageConfig, keys)))
-        return f"{named}.{unknown[1]} is no key{_hint(unknown[1], known)}: known are {', '.join(known)}."
+        return f"{named}.{key} is no key{_hint(key, known)}: known are {', '.join(known)}."
     if missing := re.search("missing required field `(.+)`", problem):
         return f"{named}.{missing[1]} is missing: {_description(StageConfig, [*keys, missing[1]])}."
     value: Any = raw

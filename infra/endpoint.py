@@ -56,7 +56,9 @@ class ModelEndpoint(Construct):
         )
         if config.provisioned_concurrency is not None:
             ProvisionedCapacity(self, "Provisioned", alias=self.alias, limits=config.provisioned_concurrency)
-        self._alarms = EndpointAlarms(self, "Alarms", alias=self.alias, thresholds=config.alarms)
+        self._alarms = EndpointAlarms(
+            self, "Alarms", alias=self.alias, api=self.api, thresholds=config.alarms
+        )
         self._dashboard = EndpointDashboard(
             self, "Overview", alias=self.alias, model=config.model, alarms=self.alarms
         )
@@ -78,7 +80,7 @@ class ModelEndpoint(Construct):
 
     @property
     def alarms(self) -> list[cloudwatch.Alarm]:
-        """Errors, p99 latency and throttles."""
+        """Errors, server errors, p99 latency and throttles."""
         return self._alarms.all
 
     @property

