@@ -17,9 +17,9 @@ MANIFEST_FILE = "manifest.json"
 # What a bundle holds beside its manifest: these names, all of them and no others.
 BUNDLE_FILES = ("baseline.json", "golden.npz", "model.onnx", "model.ort", "report.html")
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # A model's name is a path segment in S3, in a URL and in a CloudFormation name.
-ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
 Target = Literal["x86_64", "arm64"]
 Scalar = bool | int | float | str
 
