@@ -1,0 +1,1 @@
+"""Trained model in, bundle out: sources, passes, quantisation, measuring, choosing, the report."""

@@ -1,0 +1,210 @@
+"""``optimize``: a trained model in, a bundle out."""
+
+import argparse
+import errno
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from bundle.errors import BundleError
+from optimizer.errors import InputError
+from optimizer.press import Options, Pressed, Tell, press
+
+_USAGE_ERROR, _INTERRUPTED = 2, 130
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to look."""
+        raise InputError(f"{message} (see optimize --help)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is 0 (a bundle was written), 2 (wrong input) or 130 (interrupted)."""
+    out: Path | None = None
+    try:
+        arguments = _parser().parse_args(argv)
+        out = arguments.out
+        options = _options(arguments)
+        with _progress() as tell:
+            pressed = press(options, tell)
+        _print(pressed, as_json=arguments.json)
+    except KeyboardInterrupt:
+        kept = (
+            f" What was measured is kept in {out / '.work'}: the same command goes on there." if out else ""
+        )
+        return _fail(f"interrupted, and no bundle was written.{kept}", _INTERRUPTED)
+    except (InputError, BundleError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(_about(error, out))
+    except MemoryError:
+        return _fail(
+            "there is not enough memory for this model and data: use fewer samples or a larger machine."
+        )
+    return 0
+
+
+def _fail(message: str, status: int = _USAGE_ERROR) -> int:
+    print(f"optimize: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201 - this is a command
+    return status
+
+
+def _about(error: OSError, out: Path | None) -> str:
+    if error.errno in _DISK_FULL:
+        return (
+            f"the disk is full, and no bundle was written: free some space for {out}, or name another folder."
+        )
+    where = error.filename or out
+    return f"{where} cannot be used ({error.strerror or error}): check the path and its permissions."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="optimize",
+        description="Press a trained model: smaller and faster within a bound that is measured, as a bundle.",
+        epilog="Exit status: 0 a bundle was written; 2 the input was wrong; 130 interrupted.",
+    )
+    add = parser.add_argument
+    data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays"
+    add("model", type=Path, help="the trained model, an .onnx file")
+    add("--calibration", required=True, metavar="DATA", help=f"inputs to take ranges from: {data}")
+    add(
+        "--evaluation",
+        required=True,
+        metavar="DATA",
+        help="inputs to measure on, with 'labels' if there are any",
+    )
+    add(
+        "--metric",
+        help="a name or module:function(outputs, labels); larger is better "
+        "(default: accuracy with labels, else agreement with the original)",
+    )
+    add(
+        "--output",
+        help="the model output that the metric sees (default: the first with labels, else the worst of all)",
+    )
+    add("--max-drop", required=True, type=float, help="the largest allowed drop of the metric, absolute")
+    add(
+        "-o",
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="the bundle goes to FOLDER/NAME/DIGEST",
+    )
+    add("--name", help="the model's name in URLs (default: from the file's name)")
+    add("--objective", choices=("latency", "size", "cold-start"), default="latency")
+    add(
+        "--target",
+        choices=("x86_64", "arm64"),
+        default="x86_64",
+        help="the CPU that serves (default: %(default)s)",
+    )
+    add("--time-budget", type=float, metavar="SECONDS", help="start no further candidate after this time")
+    add("--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle")
+    add("--seed", type=int, default=0)
+    add("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
+        raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
+    if arguments.time_budget is not None and not arguments.time_budget >= 0:
+        raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
+    if arguments.seed < 0:
+        raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
+    return Options(
+        model=arguments.model,
+        calibration=arguments.calibration,
+        evaluation=arguments.evaluation,
+        out=arguments.out,
+        name=arguments.name or _name_of(arguments.model),
+        max_drop=arguments.max_drop,
+        metric=arguments.metric,
+        output=arguments.output,
+        objective=arguments.objective,
+        target=arguments.target,
+        time_budget=arguments.time_budget,
+        seed=arguments.seed,
+        class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else (),
+    )
+
+
+def _name_of(model: Path) -> str:
+    """A model name out of a file name: what is no letter or digit becomes a hyphen."""
+    return re.sub(r"[^a-z0-9]+", "-", model.stem.lower()).strip("-")[:63].strip("-") or "model"
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text: write one class label a line.") from None
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """Steps as they happen on a terminal's stderr; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - costs 60 ms, and only a terminal needs it
+
+    console = Console(stderr=True)
+    with console.status("reading the model and the data") as status:
+
+        def tell(text: str) -> None:
+            if text.startswith(("trying: ", "verifying: ")):
+                status.update(text)
+            else:
+                console.print(f"  {text}", highlight=False, markup=False)
+
+        yield tell
+
+
+def _print(pressed: Pressed, *, as_json: bool) -> None:
+    manifest, folder = pressed.manifest, pressed.folder
+    before, after, metric = manifest.before, manifest.after, manifest.metric
+    speedup = before.latency_ms / after.latency_ms
+    if as_json:
+        print(  # noqa: T201 - this is a command
+            json.dumps(
+                {
+                    "bundle": str(folder),
+                    "digest": folder.name,
+                    "metric": metric.name,
+                    "drop": metric.drop,
+                    "bound": metric.bound,
+                    "speedup": round(speedup, 3),
+                    "size_before": before.size_bytes,
+                    "size_after": after.size_bytes,
+                    "passes": [applied.name for applied in manifest.passes],
+                }
+            )
+        )
+        return
+    low, high = metric.interval
+    print(  # noqa: T201 - this is a command
+        f"{manifest.name}: {pressed.chosen.title}\n"
+        f"  latency  {before.latency_ms:9.2f} ms -> {after.latency_ms:9.2f} ms   {speedup:.2f}x, one thread\n"
+        f"  size     {before.size_bytes / 1e6:9.2f} MB -> {after.size_bytes / 1e6:9.2f} MB   "
+        f"{manifest.serve}\n"
+        f"  {metric.name:8} {metric.before:9.4f}    -> {metric.after:9.4f}      drop {metric.drop:.4f} "
+        f"[{low:.4f}, {high:.4f}] of {metric.bound:g} allowed, {metric.samples} unseen samples\n"
+        f"  bundle   {folder}\n"
+        f"  report   {folder / 'report.html'}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Which file of a candidate is served, which candidates may be chosen, and in which order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from bundle.manifest import AppliedPass, Figures
+from optimizer.evaluate import Scores
+from optimizer.measure import Latency
+
+Objective = Literal["latency", "size", "cold-start"]
+
+# Speeds that differ by less than these are not told apart by the machine that measured them.
+_FASTER = 1.03
+_SAME_FILE = 0.97
+_SAME_SPEED = 0.95
+_HOPELESS_ERRORS = 4  # standard errors
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate's figures: those of the file that would be served. Kept in the work folder."""
+
+    name: str
+    title: str
+    applies: bool = True
+    failure: str = ""
+    applied: list[AppliedPass] = []
+    serve: Literal["model.onnx", "model.ort"] = "model.onnx"
+    ort_file: str = ""
+    before: Figures = Figures(size_bytes=0, latency_ms=0, cold_start_ms=0)
+    after: Figures = Figures(size_bytes=0, latency_ms=0, cold_start_ms=0)
+    latency: Latency = Latency(ms=0, original_ms=0, ratio=0, low=0, high=0)
+    scores: Scores | None = None
+    hopeless_at: float | None = None
+
+    @classmethod
+    def not_applicable(cls, name: str, title: str) -> "Measured":
+        """There is nothing in the model that this recipe would change."""
+        return cls(name=name, title=title, applies=False)
+
+    @classmethod
+    def failed(cls, name: str, title: str, reason: str) -> "Measured":
+        """It could not be built, loaded or run."""
+        return cls(name=name, title=title, failure=reason)
+
+    @property
+    def served_file(self) -> str:
+        """The name, in the work folder, of the file that is served."""
+        return self.ort_file if self.serve == "model.ort" else f"{self.name}.onnx"
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether it is the very file that everything is compared with."""
+        return self.name == "original" and self.serve == "model.onnx"
+
+    def timed_anew(self, latency: Latency) -> "Measured":
+        """The same candidate with another measurement of its speed."""
+        return msgspec.structs.replace(
+            self,
+            latency=latency,
+            before=msgspec.structs.replace(self.before, latency_ms=latency.original_ms),
+            after=msgspec.structs.replace(self.after, latency_ms=latency.ms),
+        )
+
+    def served_as_it_was(self) -> "Measured":
+        """The original, served as the very file that everything is compared with."""
+        latency = as_it_was(self.latency)
+        return msgspec.structs.replace(self, serve="model.onnx", after=self.before, latency=latency)
+
+    def sentence(self, bound: float) -> str:
+        """What a person wants to know of it in a line."""
+        if self.failure or self.scores is None:
+            return f"{self.title}: failed ({self.failure})"
+        verdict = "within the bound" if self.is_within(bound) else "outside the bound"
+        return (
+            f"{self.title}: {self.latency.ratio:.2f}x, {self.after.size_bytes / 1e6:.2f} MB, "
+            f"drop {self.scores.drop:.4f} on {self.scores.samples} samples, {verdict}"
+        )
+
+    def is_within(self, bound: float) -> bool:
+        """Whether its drop on selection samples, and one standard error more, is within the bound."""
+        return self.scores is not None and not self.failure and self.scores.drop + self.scores.error <= bound
+
+
+class Race(msgspec.Struct, frozen=True):
+    """Candidates by name, timed in the same rounds."""
+
+    times: dict[str, Latency]
+
+
+def as_it_was(latency: Latency) -> Latency:
+    """The original beside itself: whatever the clock says, the ratio is one."""
+    return msgspec.structs.replace(latency, ms=latency.original_ms, ratio=1.0, low=1.0, high=1.0)
+
+
+def is_same(latency: Latency) -> bool:
+    """Whether a model's speed cannot be told from the original's."""
+    return latency.low <= 1 <= latency.high and latency.ratio >= _SAME_FILE
+
+
+def choose_file(timed: Mapping[str, Latency], cold: Mapping[str, float], objective: Objective) -> str:
+    """Which of a candidate's files to serve.
+
+    The fastest; for ``cold-start`` the one that starts fastest among those that are not slower than the
+    original. An ORT file that is as fast as the ``.onnx`` is preferred, since it starts sooner.
+    """
+    if objective == "cold-start":
+        not_slower = [name for name in timed if timed[name].ratio >= 1]
+        if not_slower:
+            return min(not_slower, key=lambda name: cold[name])
+    fastest_ort = max((name for name in timed if name != "onnx"), key=lambda name: timed[name].ratio)
+    onnx = timed["onnx"].ratio
+    needed = onnx if onnx == 1.0 else onnx * _SAME_FILE
+    return fastest_ort if timed[fastest_ort].ratio >= needed else "onnx"
+
+
+def is_hopeless(scores: Scores, bound: float) -> bool:
+    """Whether a few samples already show that the bound cannot be met."""
+    return not scores.drop - _HOPELESS_ERRORS * scores.error <= bound
+
+
+def ranked(measured: Sequence[Measured], objective: Objective, bound: float) -> list[Measured]:
+    """The candidates that may be chosen, best first; the original is last, unless it serves the objective."""
+    usable = [one for one in measured if one.is_within(bound) and one.hopeless_at is None]
+    original = [one for one in usable if one.name == "original"]
+    if objective == "size":
+        smaller = [
+            one for one in usable if _is_not_slower(one) and one.after.size_bytes < one.before.size_bytes
+        ]
+        return [*sorted(smaller, key=lambda one: one.after.size_bytes), *original]
+    if objective == "cold-start":
+        sooner = [one for one in usable if _is_not_slower(one)]
+        return [*sorted(sooner, key=lambda one: one.after.cold_start_ms), *original]
+    faster = [one for one in usable if one.latency.ratio >= _FASTER and one.latency.low > 1]
+    original = [one for one in original if one not in faster]
+    best = max((one.latency.ratio for one in faster), default=0.0)
+    # Of those that are as fast as the fastest, the smallest.
+    return [
+        *sorted(
+            faster,
+            key=lambda one: (
+                (0, one.after.size_bytes)
+                if one.latency.ratio >= best * _SAME_SPEED
+                else (1, -one.latency.ratio)
+            ),
+        ),
+        *original,
+    ]
+
+
+def _is_not_slower(one: Measured) -> bool:
+    return one.latency.ratio >= 1

@@ -1,0 +1,119 @@
+"""Run models over samples, and compare their metric with the original's."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+
+from optimizer.data import Sample
+from optimizer.errors import InputError
+from optimizer.metrics import FunctionMetric, Metric
+from optimizer.runtime import Array, run
+
+# Sessions have one thread each, and let several callers run at once: better used so than one run by two
+# threads.
+_THREADS = 2
+_RESAMPLES = 1000
+_RESAMPLES_OF_FUNCTIONS = 100
+
+T = TypeVar("T")
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric before and after on the same samples; ``low`` and ``high`` bound the drop at 95 %."""
+
+    before: float
+    after: float
+    drop: float
+    low: float
+    high: float
+    error: float
+    samples: int
+
+
+def outputs_of(
+    session: ort.InferenceSession,
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    keep: Callable[[int, dict[str, Array]], T],
+) -> list[T]:
+    """``keep(index, outputs)`` for every sample, in order; the outputs themselves are let go."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        return list(
+            pool.map(lambda at: keep(at, run(session, samples[at].feeds, names)), range(len(samples)))
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Judge:
+    """A metric, some evaluation samples, and the original's answers to them."""
+
+    def __init__(
+        self, metric: Metric, original: ort.InferenceSession, outputs: Sequence[str], seed: int
+    ) -> None:
+        """``outputs``: those that the metric sees."""
+        self.metric = metric
+        self.outputs = outputs
+        self._original = original
+        self._seed = seed
+        self._known: dict[int, tuple[Any, Any]] = {}
+
+    def score(self, session: ort.InferenceSession, samples: Sequence[Sample]) -> Scores:
+        """Compare a model with the original on these samples.
+
+        Raises:
+            InputError: the metric does not fit the outputs, raises, or has no value for the original.
+        """
+        known = self._originals(samples)
+        rows = outputs_of(
+            session, samples, self.outputs, lambda at, outputs: self.metric.row(outputs, known[at][0])
+        )
+        before = self.metric.value([row for _, row in known])
+        if not np.isfinite(before):
+            raise InputError(
+                f"the metric {self.metric.name} of the original model is {before} on {len(samples)} "
+                "evaluation samples: its outputs are not finite, or the labels are all of one class; "
+                "repair the model or the data."
+            )
+        return self._scores(before, [row for _, row in known], rows)
+
+    def _originals(self, samples: Sequence[Sample]) -> list[tuple[Any, Any]]:
+        """(truth, row) of the original model for each sample, computed once."""
+        missing = [sample for sample in samples if id(sample) not in self._known]
+
+        def keep(at: int, outputs: dict[str, Array]) -> tuple[Any, Any]:
+            label = missing[at].label
+            truth = self.metric.truth(outputs) if label is None else dict.fromkeys(self.outputs, label)
+            return truth, self.metric.row(outputs, truth)
+
+        for sample, pair in zip(
+            missing, outputs_of(self._original, missing, self.outputs, keep), strict=True
+        ):
+            self._known[id(sample)] = pair
+        return [self._known[id(sample)] for sample in samples]
+
+    def _scores(self, before: float, original: list[Any], rows: list[Any]) -> Scores:
+        """Paired bootstrap: the same resampled samples for both models."""
+        after = self.metric.value(rows)
+        random = np.random.default_rng(self._seed)
+        count = _RESAMPLES_OF_FUNCTIONS if isinstance(self.metric, FunctionMetric) else _RESAMPLES
+        drops = []
+        for chosen in random.integers(0, len(rows), (count, len(rows))):
+            resampled = ([side[index] for index in chosen] for side in (original, rows))
+            drops.append(self.metric.value(next(resampled)) - self.metric.value(next(resampled)))
+        finite = np.array(drops)[np.isfinite(drops)]
+        low, high = np.quantile(finite, [0.025, 0.975]) if finite.size else (np.nan, np.nan)
+        return Scores(
+            before=before,
+            after=after,
+            drop=before - after,
+            low=float(low),
+            high=float(high),
+            error=float(finite.std()) if finite.size else float("nan"),
+            samples=len(rows),
+        )

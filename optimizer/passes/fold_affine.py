@@ -1,0 +1,167 @@
+"""Multiplications and additions of constants into the weights beside them."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from optimizer.passes._graph import (
+    Array,
+    Floats,
+    bypass,
+    constant,
+    initializer,
+    nodes,
+    present,
+    sole_user,
+    split_constant,
+    weights,
+)
+from optimizer.passes.fold_batch_normalization import set_conv
+
+_FLOAT = (np.float32, np.float64)
+
+
+class FoldAffine(ir.passes.InPlacePass):
+    """Fold Mul and Add by constants, per tensor or per channel, into Conv and MatMul.
+
+    1. Mul or Add after a Conv that nobody else reads: into its weights and bias, by output channel.
+    2. Mul before a Conv: into its weights, by input channel. (An Add before a Conv is folded only if the
+       Conv does not pad, because the padding is not shifted.)
+    3. Mul after a MatMul by a constant matrix: into its columns; Mul before it: into its rows.
+    4. Only where the factor is constant along every axis but the channels, and does not widen its other
+       operand.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Repeat until nothing folds, because chains fold one link at a time."""
+        modified = False
+        while any([_fold(model.graph, node) for node in nodes(model.graph, "Mul", "Add")]):  # noqa: C419 - all, not the first
+            modified = True
+        return ir.passes.PassResult(model, modified)
+
+
+def _fold(graph: ir.Graph, node: ir.Node) -> bool:
+    parts = split_constant(node) if node.graph is graph else None
+    if parts is None or parts[1].dtype not in _FLOAT:
+        return False
+    data, factor = parts
+    before = data.producer()
+    if before is not None and before.domain == "" and sole_user(data) is node:
+        if before.op_type == "Conv" and _after_conv(graph, before, node, factor):
+            return True
+        if (
+            before.op_type == "MatMul"
+            and node.op_type == "Mul"
+            and _after_matmul(graph, before, node, factor)
+        ):
+            return True
+    after = sole_user(node.outputs[0])
+    if after is None or after.domain or after.inputs[0] is not node.outputs[0] or after.graph is not graph:
+        return False
+    if after.op_type == "Conv":
+        return _before_conv(graph, node, data, after, factor)
+    return (
+        after.op_type == "MatMul"
+        and node.op_type == "Mul"
+        and _before_matmul(graph, node, data, after, factor)
+    )
+
+
+def _per_channel(factor: Array, channels: int, rank: int, axis: int) -> npt.NDArray[np.float64] | None:
+    """The factor as float64 [channels], or None if it varies along, or widens, another axis."""
+    if factor.size == 1 and factor.ndim <= rank:
+        return np.full(channels, float(factor.reshape(())))
+    shape = (1,) * (rank - factor.ndim) + factor.shape
+    if len(shape) != rank or shape[axis] != channels or factor.size != channels:
+        return None
+    return factor.reshape(-1).astype(np.float64)
+
+
+def _widens(factor: Array, data: ir.Value, axis: int) -> bool:
+    """Whether data's axis may have length 1, and only the factor gives it the length that follows."""
+    if factor.size == 1:
+        return False
+    return data.shape is None or data.shape.rank() == 0 or data.shape[axis] != factor.size
+
+
+def _bias(conv: ir.Node, channels: int) -> npt.NDArray[np.float64] | None:
+    value = conv.inputs[2] if len(conv.inputs) > 2 else None
+    if value is None:
+        return np.zeros(channels)
+    bias = constant(value)
+    return None if bias is None else bias.astype(np.float64)
+
+
+def _after_conv(graph: ir.Graph, conv: ir.Node, node: ir.Node, factor: Array) -> bool:
+    weight = weights(conv.inputs[1])
+    if weight is None:
+        return False
+    channels = _per_channel(factor, weight.shape[0], weight.ndim, 1)
+    bias = _bias(conv, weight.shape[0])
+    if channels is None or bias is None:
+        return False
+    if node.op_type == "Mul":
+        has_bias = len(conv.inputs) > 2 and conv.inputs[2] is not None
+        scaled = weight * channels.reshape(-1, *[1] * (weight.ndim - 1))
+        set_conv(graph, conv, scaled, bias * channels if has_bias else None)
+    else:
+        set_conv(graph, conv, weight, bias + channels)
+    bypass(node, conv.outputs[0])
+    return True
+
+
+def _before_conv(graph: ir.Graph, node: ir.Node, data: ir.Value, conv: ir.Node, factor: Array) -> bool:
+    weight = weights(conv.inputs[1])
+    if weight is None:
+        return False
+    group = conv.attributes.get_int("group", 1)
+    channels = _per_channel(factor, weight.shape[1] * group, weight.ndim, 1)
+    bias = _bias(conv, weight.shape[0])
+    if channels is None or bias is None or _widens(factor, data, 1):
+        return False
+    by_output = np.repeat(channels.reshape(group, -1), weight.shape[0] // group, axis=0)
+    by_output = by_output.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.ndim - 2))
+    if node.op_type == "Mul":
+        set_conv(graph, conv, weight * by_output, None)
+    elif _pads(conv):
+        return False
+    else:
+        shift = (weight * by_output).reshape(weight.shape[0], -1).sum(axis=1)
+        set_conv(graph, conv, weight, bias + shift)
+    bypass(node, data)
+    return True
+
+
+def _pads(conv: ir.Node) -> bool:
+    auto_pad = conv.attributes.get_string("auto_pad", "NOTSET")
+    return auto_pad in ("SAME_UPPER", "SAME_LOWER") or any(conv.attributes.get_ints("pads", []))
+
+
+def _after_matmul(graph: ir.Graph, matmul: ir.Node, node: ir.Node, factor: Array) -> bool:
+    weight = weights(matmul.inputs[1])
+    if weight is None or weight.ndim != 2 or factor.ndim > 1:
+        return False
+    columns = _per_channel(factor, weight.shape[1], 1, 0)
+    if columns is None:
+        return False
+    _set_matmul(graph, matmul, weight * columns)
+    bypass(node, matmul.outputs[0])
+    return True
+
+
+def _before_matmul(graph: ir.Graph, node: ir.Node, data: ir.Value, matmul: ir.Node, factor: Array) -> bool:
+    weight = weights(matmul.inputs[1])
+    if weight is None or weight.ndim != 2 or factor.ndim > 1:
+        return False
+    rows = _per_channel(factor, weight.shape[0], 1, 0)
+    if rows is None or _widens(factor, data, -1):
+        return False
+    _set_matmul(graph, matmul, weight * rows[:, None])
+    bypass(node, data)
+    return True
+
+
+def _set_matmul(graph: ir.Graph, matmul: ir.Node, weight: Floats) -> None:
+    old = present(matmul.inputs[1])
+    folded = weight.astype(present(weights(old)).dtype)
+    matmul.replace_input_with(1, initializer(graph, f"{old.name}_folded", folded))

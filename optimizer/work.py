@@ -1,0 +1,65 @@
+"""The work folder: what was built and measured, so that a rerun goes on where the last one stopped."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+_PARTIAL = ".partial-"
+
+
+class Work:
+    """A folder of finished results; each is written under a temporary name and renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder, and remove what killed processes left half-written in it."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(f"{_PARTIAL}*"):
+            if not Path("/proc", path.name.removeprefix(_PARTIAL).partition("-")[0]).exists():
+                path.unlink(missing_ok=True)
+
+    def path(self, name: str) -> Path:
+        """Where a result lies, or would."""
+        return self.folder / name
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file whole or not at all."""
+        partial = self.folder / f"{_PARTIAL}{os.getpid()}-{name}"
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return partial.rename(self.folder / name)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def file(self, name: str, make: Callable[[], bytes]) -> Path:
+        """The file of that name, made now if it is not there."""
+        path = self.path(name)
+        return path if path.exists() else self.write(name, make())
+
+    def load(self, name: str, kind: type[T]) -> T | None:
+        """A result that ``save`` wrote, or None."""
+        try:
+            return msgspec.msgpack.decode(self.path(name).read_bytes(), type=kind)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def save(self, name: str, value: msgspec.Struct) -> None:
+        """Keep a result."""
+        self.write(name, msgspec.msgpack.encode(value))
+
+
+def code_version() -> str:
+    """sha256 over this package's source: what another version measured is not reused."""
+    total = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        total.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return total.hexdigest()
