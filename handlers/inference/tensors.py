@@ -183,6 +183,8 @@ def _shorten(
         is_same = decimal.astype(dtype) == exact.astype(dtype)
         values[todo[is_same]] = decimal[is_same]
         todo = todo[~is_same]
+        if not todo.size:
+            break
 
 
 def _check_types(leaves: list[Any], spec: TensorSpec, allowed: set[type], words: str) -> set[type]:

@@ -63,13 +63,14 @@ def image(base: str) -> str:
 
 
 def machine_files() -> list[Path]:
-    """This machine's pip configuration, the certificates and folders that it names."""
+    """This machine's pip configuration, and the folders of what it names: certificates, local indexes."""
     configuration = Path("/etc/pip.conf")
     words = configuration.read_text().split() if configuration.exists() else []
     words += [value for name, value in os.environ.items() if name.startswith("PIP_")]
-    paths = {Path(word.removeprefix("file://")) for word in words if "/" in word and "http" not in word}
-    tops = {Path(*path.parts[:3]) if path.parts[1] == "opt" else path for path in paths if path.is_absolute()}
-    return [path for path in sorted({configuration, *tops}) if path.exists()]
+    named = {Path(word.removeprefix("file://")) for word in words}
+    folders = {path.parent for path in named if path.is_absolute() and path.exists()} - {Path("/")}
+    outermost = [folder for folder in folders if not folders.intersection(folder.parents)]
+    return [path for path in (configuration, *sorted(outermost)) if path.exists()]
 
 
 @pytest.fixture
