@@ -44,7 +44,7 @@ class ModelEndpoint(Construct):
         check_config(config, where)
         if config.model.digest is None:
             raise InvalidConfig(
-                f"{where}: model.digest is missing: take the one that `coldpress push` printed."
+                f"{where}.model.digest is missing: take the one that `coldpress push` printed."
             )
         self._inference = InferenceFunction(self, "Inference", bucket=bucket, config=config)
         self._api = InferenceApi(

@@ -1,0 +1,48 @@
+"""The registry's bucket keeps what was pushed, and keeps it private."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def registry(synthesise: Callable[..., Any]) -> Any:
+    """Of an app whose only stage has no model yet."""
+    return synthesise({"model": {"name": "ocr"}}).stack("coldpress-registry")
+
+
+def test_the_bucket_is_kept_versioned_and_encrypted(registry: Any) -> None:
+    (bucket,) = registry.all("AWS::S3::Bucket").values()
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    # A fixed name could be taken by anybody before the first deployment.
+    assert "BucketName" not in properties
+
+
+def test_the_bucket_is_never_public(registry: Any) -> None:
+    assert registry.properties("AWS::S3::Bucket")["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    policy = registry.properties("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    assert {statement["Effect"] for statement in policy} == {"Deny"}
+
+
+def test_the_bucket_is_reached_by_tls_only(registry: Any) -> None:
+    bucket = registry.id_of("AWS::S3::Bucket")
+    policy = registry.properties("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    (denied,) = [item for item in policy if item["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}]
+    assert (denied["Action"], denied["Principal"]) == ("s3:*", {"AWS": "*"})
+    assert {"Fn::GetAtt": [bucket, "Arn"]} in denied["Resource"]
+
+
+def test_the_name_is_exported_whatever_stages_there_are(registry: Any) -> None:
+    output = registry.content["Outputs"]["BucketName"]
+    assert output["Value"] == {"Ref": registry.id_of("AWS::S3::Bucket")}
+    assert output["Export"] == {"Name": "coldpress-registry:BucketName"}
