@@ -1,0 +1,1 @@
+"""The command ``coldpress`` and its subcommands, one file each."""

@@ -1,0 +1,47 @@
+# One word per job; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo synth test test-slow bench lint type fmt clean
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Compiled files are what makes the second start quick, so ask for them whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
+ready := .venv/ready
+
+help: ## list the jobs
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(ready): requirements.lock downloads.lock package-lock.json scripts/setup.sh scripts/from_wheel.py
+	@scripts/setup.sh
+
+setup: $(ready) ## make .venv with optimize, coldpress and cdk in .venv/bin
+
+demo: $(ready) ## press, push, deploy and ask a real model on this machine
+	@.venv/bin/python -m examples.ocr.demo
+
+synth: $(ready) ## write the CloudFormation templates to cdk.out/
+	cdk synth --quiet -c stage=prod -c version=1 -c digest=$$(printf '0%.0s' $$(seq 64))
+
+test: $(ready) ## run the tests (minutes)
+	.venv/bin/python -m pytest
+
+test-slow: $(ready) ## run the tests that need podman or qemu, or long
+	.venv/bin/python -m pytest -m slow --timeout 3000
+
+bench: $(ready) ## measure, print tables and write benchmarks/results/
+	.venv/bin/python benchmarks/optimize.py
+
+lint: $(ready) ## lint, check the format and the rooms' import rules
+	ruff check .
+	ruff format --check .
+	lint-imports --no-logo
+
+type: $(ready) ## check the types (strict)
+	mypy
+
+fmt: $(ready) ## format
+	ruff check --fix --select I,F401 .
+	ruff format .
+
+clean: ## remove everything that was made here
+	rm -rf .venv node_modules build cdk.out .coldpress *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

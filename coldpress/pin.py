@@ -1,0 +1,52 @@
+"""Pinning: the one place where a stage's configuration is told which bundle it deploys."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bundle.registry import Pushed
+from coldpress.errors import CommandError
+
+
+def pin(config: Path, stage: str, pushed: Pushed) -> None:
+    """Write name, version and digest into ``coldpress.<stage>.model`` of a ``cdk.json``, and nothing else.
+
+    The file is written anew as JSON indented by two spaces.
+
+    Raises:
+        CommandError: the file is missing, no JSON, or has no such stage.
+    """
+    content, stages = _read(config, stage)
+    stages[stage].setdefault("model", {}).update(
+        name=pushed.name, version=pushed.version, digest=pushed.digest
+    )
+    partial = config.with_name(f".{config.name}.{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(config)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check(config: Path, stage: str) -> None:
+    """Raise what ``pin`` would raise, before anything is pushed."""
+    _read(config, stage)
+
+
+def _read(config: Path, stage: str) -> tuple[Any, dict[str, Any]]:
+    """The whole configuration and, inside it, its stages."""
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CommandError(
+            f"{config} does not exist: run this where cdk.json is, or name it with --config."
+        ) from None
+    except ValueError as error:
+        raise CommandError(f"{config} is not JSON ({error}): mend it first.") from None
+    context = content.get("context") if isinstance(content, dict) else None
+    stages = context.get("coldpress") if isinstance(context, dict) else None
+    if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
+        known = ", ".join(stages) if isinstance(stages, dict) and stages else "none"
+        raise CommandError(f"{config} has no stage '{stage}' in context.coldpress (it has: {known}).")
+    return content, stages

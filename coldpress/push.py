@@ -1,0 +1,59 @@
+"""``coldpress push``: a bundle into the registry, and its version on stdout."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from bundle.folder import verify
+from bundle.registry import Pushed, Registry
+from coldpress import aws
+from coldpress.pin import check, pin
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the subcommand."""
+    parser = subparsers.add_parser("push", help="upload a bundle to the registry and give it a version")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that `optimize` printed")
+    parser.add_argument(
+        "--bucket", help=f"the registry's bucket (default: output BucketName of stack {aws.REGISTRY_STACK})"
+    )
+    parser.add_argument(
+        "--pin", metavar="STAGE", help="write version and digest into this stage of the configuration"
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Push, pin if asked, and say what the registry holds now."""
+    verify(options.bundle)
+    if options.pin:
+        check(options.config, options.pin)
+    bucket = options.bucket or aws.stack_output(aws.REGISTRY_STACK, "BucketName")
+    pushed = _push(Registry(bucket, aws.s3_client()), options.bundle)
+    if options.pin:
+        pin(options.config, options.pin, pushed)
+    if options.json:
+        sys.stdout.write(json.dumps({"bucket": bucket, **pushed._asdict()}) + "\n")
+        return 0
+    what = "is now" if pushed.created else "already was"
+    sys.stdout.write(f"{pushed.name} {pushed.digest} {what} version {pushed.version} in s3://{bucket}\n")
+    if options.pin:
+        sys.stdout.write(f"{options.config}: stage {options.pin} is pinned to it; deploy with `cdk deploy`\n")
+    return 0
+
+
+def _push(registry: Registry, bundle: Path) -> Pushed:
+    console = Console(stderr=True)
+    columns = (TextColumn("pushing {task.fields[file]}"), BarColumn(), DownloadColumn())
+    size = sum(path.stat().st_size for path in bundle.iterdir())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("push", total=size, file="")
+        return registry.push(bundle, lambda name, done: progress.update(task, advance=done, file=name))

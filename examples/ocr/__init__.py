@@ -1,0 +1,1 @@
+"""PP-OCRv4 text recognition, from file to answered request: `make demo`."""

@@ -1,0 +1,49 @@
+"""A bundle that serves, made by the real `optimize` from a small classifier."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+BIN = Path(sys.executable).parent
+
+
+def small_classifier() -> onnx.ModelProto:
+    """x float32 [n, 64] -> scores float32 [n, 5]."""
+    dice = np.random.default_rng(7)
+    weights = {
+        "w1": dice.normal(0, 0.2, (64, 128)).astype(np.float32),
+        "w2": dice.normal(0, 0.2, (128, 5)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "w2"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 5])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.fixture(scope="session")
+def pressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle's folder."""
+    folder = tmp_path_factory.mktemp("pressed")
+    onnx.save(small_classifier(), folder / "classifier.onnx")
+    dice = np.random.default_rng(8)
+    for name, count in (("calibration", 32), ("evaluation", 64)):
+        np.savez(folder / f"{name}.npz", x=dice.normal(0, 1, (count, 64)).astype(np.float32))
+    command = [str(BIN / "optimize"), "classifier.onnx", "--max-drop", "0.05", "-o", "out"]
+    command += ["--calibration", "calibration.npz", "--evaluation", "evaluation.npz"]
+    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    (bundle,) = (folder / "out" / "classifier").glob("[0-9a-f]*")
+    return bundle

@@ -1,0 +1,116 @@
+"""`coldpress push` as a command, against a moto server."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+BIN = Path(sys.executable).parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[dict[str, str]]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://localhost:{server.get_host_and_port()[1]}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    server.stop()
+
+
+def client(aws: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+
+
+@pytest.fixture
+def run(aws: dict[str, str], tmp_path: Path) -> Run:
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "coldpress"), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **aws, **environment},
+        )
+
+    return run
+
+
+@pytest.fixture
+def bucket(aws: dict[str, str], request: pytest.FixtureRequest) -> str:
+    name = f"bucket-{abs(hash(request.node.name)) % 10**8}"
+    client(aws).create_bucket(Bucket=name)
+    return name
+
+
+def test_push_prints_version_and_digest_and_pins(
+    run: Run, pressed: Path, bucket: str, tmp_path: Path
+) -> None:
+    config = {"app": "x", "context": {"coldpress": {"dev": {"memory_mb": 512}}, "other": [1, 2]}}
+    (tmp_path / "cdk.json").write_text(json.dumps(config))
+    done = run("push", str(pressed), "--bucket", bucket, "--pin", "dev")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"classifier {pressed.name} is now version 1 in s3://{bucket}" in done.stdout
+    model = {"name": "classifier", "version": 1, "digest": pressed.name}
+    config["context"]["coldpress"]["dev"]["model"] = model
+    assert json.loads((tmp_path / "cdk.json").read_text()) == config
+    again = run("push", str(pressed), "--bucket", bucket, "--json")
+    assert json.loads(again.stdout) == {**model, "bucket": bucket, "created": False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere", "--bucket", "b"], "nowhere is not a bundle"),
+        (["BUNDLE", "--bucket", "no-such-bucket"], "there is no bucket 'no-such-bucket'"),
+        (["BUNDLE"], "there is no stack 'coldpress-registry'"),
+        (["BUNDLE", "--bucket", "BUCKET", "--pin", "dev"], "cdk.json does not exist"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    run: Run, pressed: Path, bucket: str, arguments: list[str], sentence: str
+) -> None:
+    known = {"BUNDLE": str(pressed), "BUCKET": bucket}
+    done = run("push", *(known.get(argument, argument) for argument in arguments))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_an_unknown_stage_pushes_nothing_and_names_the_known(
+    run: Run, pressed: Path, bucket: str, tmp_path: Path, aws: dict[str, str]
+) -> None:
+    (tmp_path / "cdk.json").write_text('{"context": {"coldpress": {"prod": {}}}}')
+    done = run("push", str(pressed), "--bucket", bucket, "--pin", "dev")
+    assert done.returncode == 2
+    assert "has no stage 'dev' in context.coldpress (it has: prod)" in done.stderr
+    assert "Contents" not in client(aws).list_objects_v2(Bucket=bucket)
+
+
+def test_nobody_answers(run: Run, pressed: Path) -> None:
+    done = run(
+        "push", str(pressed), "--bucket", "b", AWS_ENDPOINT_URL="http://localhost:9", AWS_MAX_ATTEMPTS="1"
+    )
+    assert done.returncode == 2
+    assert "cannot be reached" in done.stderr
+    assert done.stderr.count("\n") == 1
