@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
@@ -44,7 +45,11 @@ class Application:
         invocation = _INVOCATION.fullmatch(path)
         if invocation and environ["REQUEST_METHOD"] == "POST":
             return self._answer_invoke(environ, unquote(invocation[1]))(environ, start_response)
-        answer: Iterable[bytes] = self._moto(environ, start_response)
+        try:
+            answer: Iterable[bytes] = self._moto(environ, start_response)
+        except Exception as error:  # noqa: BLE001 - a bug of moto's or ours: say so, and serve on
+            _log.exception("moto failed")
+            return _failure(error)(environ, start_response)
         return answer
 
     def close(self) -> None:
@@ -93,6 +98,16 @@ class Application:
         if result.error:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
+
+
+def _failure(error: Exception) -> Response:
+    """A bug, as an error that SDKs show and do not retry (as they would a 500, for minutes)."""
+    message = escape(f"The emulator failed: {type(error).__name__}: {error}")
+    body = (
+        "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalFailure</Code>"
+        f"<Message>{message}</Message></Error></ErrorResponse>"
+    )
+    return Response(body, status=400, content_type="text/xml")
 
 
 class _PayloadTooLarge(Exception):

@@ -4,6 +4,7 @@ An environment takes one request at a time (a second one crashes the RIE). A req
 starts a new one, up to the function's concurrency; above it is throttled, as in Lambda.
 """
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -161,6 +162,7 @@ class _Environment:
 
     def __init__(self, function: FunctionVersion, image: Image, log: Path) -> None:
         self.idle_since = time.monotonic()
+        self._runtime: int | None = None  # its process id, once it answered
         self._timeout = function.timeout_seconds
         self._port, runtime_port = _free_ports(2)
         self._connection = http.client.HTTPConnection(
@@ -202,8 +204,6 @@ class _Environment:
     def alive(self) -> bool:
         """Whether the RIE is up, and its runtime if it was started."""
         return self._process.poll() is None and (self._runtime is None or _is_running(self._runtime))
-
-    _runtime: int | None = None
 
     def invoke(self, payload: bytes) -> Result:
         """Send one request; never two at a time."""
@@ -323,10 +323,11 @@ def _free_ports(count: int) -> list[int]:
 
 def _child(pid: int) -> int | None:
     """The RIE's runtime process, once it runs."""
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children = (task / "children").read_text().split()
-        if children:
-            return int(children[0])
+    with contextlib.suppress(OSError):  # threads come and go, and not every kernel tells
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children = (task / "children").read_text().split()
+            if children:
+                return int(children[0])
     return None
 
 

@@ -6,6 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from moto.apigatewayv2.models import Api, Route, apigatewayv2_backends
 
@@ -31,7 +32,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(\+?)\}")
 class _Match:
     """A route that a request fits; the smallest ``rank`` wins."""
 
-    rank: tuple[int, int, int]
+    rank: tuple[int, ...]
     route: Route
     parameters: dict[str, str]
 
@@ -142,14 +143,18 @@ def _stage(api: Api, path: str) -> tuple[Any, str]:
 
 
 def _match(api: Api, method: str, path: str) -> _Match | None:
-    """The most specific route: fewer placeholders before greedy ones before $default, method before ANY."""
+    """The most specific route, or None.
+
+    A path without a greedy placeholder comes before one with it (the longer the better), and both before
+    $default; then the one with fewer placeholders, then a method before ANY.
+    """
     matches = [match for route in api.routes.values() if (match := _try(route, method, path))]
     return min(matches, key=lambda match: match.rank, default=None)
 
 
 def _try(route: Route, method: str, path: str) -> _Match | None:
     if route.route_key == "$default":
-        return _Match((2, 0, 0), route, {})
+        return _Match((2,), route, {})
     route_method, _, pattern = route.route_key.partition(" ")
     if route_method not in ("ANY", method):
         return None
@@ -161,7 +166,10 @@ def _try(route: Route, method: str, path: str) -> _Match | None:
     if not found:
         return None
     greedy = "+}" in pattern
-    return _Match((int(greedy), pattern.count("{"), int(route_method == "ANY")), route, found.groupdict())
+    segments = pattern.count("/") if greedy else 0
+    rank = (int(greedy), -segments, pattern.count("{"), int(route_method == "ANY"))
+    parameters = {name: unquote(value) for name, value in found.groupdict().items()}
+    return _Match(rank, route, parameters)
 
 
 def _pieces(pattern: str) -> list[tuple[str, str, str]]:

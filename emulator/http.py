@@ -1,6 +1,7 @@
 """The HTTP server: werkzeug's, on loopback, with connections kept open (werkzeug closes each)."""
 
 import logging
+import socket
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class _Handler(MotoRequestHandler):
         self.wfile.flush()
 
     def handle_expect_100(self) -> bool:
-        """Ask for the body at once: a client (boto3's S3) waits a second for this before it goes on anyway."""
+        """Ask for the body at once: a client (boto3's S3) waits a second for this, then goes on anyway."""
         proceed = super().handle_expect_100()
         self.wfile.flush()
         return proceed
@@ -58,7 +59,7 @@ class _Handler(MotoRequestHandler):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         return body
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002 - werkzeug passes it
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002 - not ours
         """Method, path without its query (it may hold a signature), and status; to the log file."""
         _log.info("%s %s %s", self.command, self.path.partition("?")[0], code)
 
@@ -73,4 +74,8 @@ def make_server(port: int, application: "WSGIApplication") -> serving.BaseWSGISe
     Raises:
         OSError: the port is taken.
     """
-    return serving.ThreadedWSGIServer("127.0.0.1", port, application, handler=_Handler)
+    # Bound here, because werkzeug ends the process if it cannot.
+    with socket.create_server(("127.0.0.1", port), backlog=128) as listening:
+        return serving.ThreadedWSGIServer(
+            "127.0.0.1", port, application, handler=_Handler, fd=listening.fileno()
+        )

@@ -60,7 +60,10 @@ class ImageStore:
         """
         if not dockerfile.is_file():
             raise InvalidImage(f"There is no Dockerfile at {dockerfile}: name it with --file.")
-        settings = read_dockerfile(dockerfile.read_text(encoding="utf-8"), build_args)
+        try:
+            settings = read_dockerfile(dockerfile.read_text(encoding="utf-8"), build_args)
+        except ValueError as error:
+            raise InvalidImage(f"{dockerfile} cannot be read as a Dockerfile: {error}.") from None
         target = self._folder / hashlib.sha256(tag.encode()).hexdigest()
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as temporary:
@@ -134,7 +137,9 @@ def read_dockerfile(text: str, build_args: dict[str, str]) -> ImageSettings:
                 stage = copy.deepcopy(stages.get(words[0], ImageSettings()))
                 stages[words[-1]] = stage
             case "ENV":
-                stage.environment.update(_assignments(_substitute(rest, known)))
+                stage.environment.update(
+                    {name: _substitute(value, known) for name, value in _assignments(rest).items()}
+                )
             case "WORKDIR":
                 stage.working_directory = _substitute(rest, known)
             case "ENTRYPOINT":

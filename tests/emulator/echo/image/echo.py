@@ -1,0 +1,25 @@
+"""A handler that shows what it was sent, or misbehaves as the query asks."""
+
+import json
+import os
+import time
+
+
+def handler(event, context):
+    asked = event.get("queryStringParameters", {})
+    match asked.get("do"):
+        case "raise":
+            raise ValueError("as asked")
+        case "exit":
+            os._exit(3)
+        case "sleep":
+            time.sleep(float(asked["seconds"]))
+        case "answer":
+            return json.loads(event["body"])
+    shown = {
+        "event": event,
+        "pid": os.getpid(),
+        "environment": dict(os.environ),
+        "remaining_ms": context.get_remaining_time_in_millis(),
+    }
+    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(shown)}

@@ -1,0 +1,96 @@
+"""Pools of Lambda environments: crashes, limits and what survives them."""
+
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from emulator import settings
+from emulator.clients import client_at
+from emulator.images import ImageStore
+
+ECHO = Path(__file__).parent / "echo" / "image"
+
+
+class Function:
+    """A function of its own, made through Lambda's API, and its answers."""
+
+    def __init__(self, emulator, name):
+        self.name = name
+        self.lambda_ = client_at(emulator.url, "lambda", settings.REGION)
+
+    def invoke(self, **query):
+        payload = json.dumps({"queryStringParameters": query}).encode()
+        answer = json.load(self.lambda_.invoke(FunctionName=self.name, Payload=payload)["Payload"])
+        return json.loads(answer["body"]) if "body" in answer else answer
+
+
+@pytest.fixture(scope="module")
+def make_function(emulator):
+    ImageStore(emulator.state_dir / "images").build("echo:1", ECHO, ECHO / "Dockerfile", {})
+    iam = client_at(emulator.url, "iam", settings.REGION)
+    role = iam.create_role(RoleName="environments", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+    def make(name, image="echo:1", **options):
+        function = Function(emulator, name)
+        function.lambda_.create_function(
+            FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": image}, **options
+        )
+        return function
+
+    return make
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("which", ["runtime", "emulator of it"])
+def test_a_killed_environment_is_replaced(make_function, which):
+    function = make_function(f"killed-{which.split()[0]}")
+    before = function.invoke()["pid"]
+    assert function.invoke()["pid"] == before
+    os.kill(before if which == "runtime" else parent_of(before), signal.SIGKILL)
+    after = function.invoke()["pid"]
+    assert after != before
+
+
+def test_a_handler_that_raises_keeps_its_environment(make_function):
+    function = make_function("raises")
+    before = function.invoke()["pid"]
+    assert function.invoke(do="raise")["errorType"] == "ValueError"
+    assert function.invoke()["pid"] == before
+
+
+def test_above_its_concurrency_a_function_is_throttled(make_function):
+    function = make_function("narrow", Timeout=10)
+    function.lambda_.put_function_concurrency(FunctionName="narrow", ReservedConcurrentExecutions=1)
+
+    def outcome(_):
+        try:
+            return "pid" in function.invoke(do="sleep", seconds="2")
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(outcome, range(2)))
+    assert set(outcomes) == {True, "TooManyRequestsException"}
+    assert "pid" in function.invoke()
+
+
+def test_the_functions_settings_reach_its_environment(make_function):
+    function = make_function("settings", MemorySize=512, Timeout=7, Environment={"Variables": {"ONE": "1"}})
+    shown = function.invoke()
+    assert shown["environment"]["ONE"] == "1"
+    assert shown["environment"]["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "512"
+    assert 6000 < shown["remaining_ms"] <= 7000
+
+
+def test_an_image_that_was_never_built_is_one_sentence(make_function):
+    function = make_function("imageless", image="nobody:1")
+    with pytest.raises(ClientError, match="There is no image nobody:1 here"):
+        function.invoke()
