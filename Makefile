@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo synth test test-slow bench lint type fmt clean
+.PHONY: help setup demo synth test test-slow bench bench-optimize lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,8 +27,10 @@ test: $(ready) ## run the tests (minutes)
 test-slow: $(ready) ## run the tests that need podman or qemu, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
 
-bench: $(ready) ## measure, print tables and write benchmarks/results/
-	.venv/bin/python benchmarks/optimize.py
+bench: bench-optimize ## measure, print tables and write benchmarks/results/
+
+bench-optimize: $(ready) ## what optimize makes of real models
+	.venv/bin/python -m benchmarks.optimize
 
 lint: $(ready) ## lint, check the format and the rooms' import rules
 	ruff check .

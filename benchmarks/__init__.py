@@ -1,0 +1,1 @@
+"""Measured comparisons; each `make bench-NAME` prints a table and writes results/NAME.json."""
