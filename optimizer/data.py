@@ -160,7 +160,7 @@ def _sample(where: str, arrays: Mapping[str, Array], signature: Signature) -> Sa
 def _fit(where: str, spec: TensorSpec, array: Array) -> Array:
     """The array in the model's rank, its dtype and fixed axes checked."""
     if spec.dtype == "string" and array.dtype.kind in "US":
-        array = array.astype(str).astype(object)
+        array = np.asarray(array.astype(str)).astype(object)
     elif array.dtype.name != spec.dtype:
         raise InputError(
             f"{where}: the model's input '{spec.name}' is {spec.dtype}, but the data is {array.dtype.name}: "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 LARGEST = 127
 LARGEST_PAIR = 128
+_SMALLEST = 1e-30
 
 Floats = npt.NDArray[np.floating[Any]]
 Order = npt.NDArray[np.intp]
@@ -37,7 +38,8 @@ def quantize_channels(
         magnitude = np.abs(rows[:, walk])
         pairs = magnitude[:, 1:] + magnitude[:, :-1]
         limit = np.maximum(limit, pairs.max(axis=1, initial=0.0) / LARGEST_PAIR)
-    scale = np.where(limit > 0, limit, 1.0).astype(np.float32)
+    # A row of zeros, or of what rounds to zero beside any input, needs no scale of its own.
+    scale = np.where(limit > _SMALLEST, limit, 1.0).astype(np.float32)
     exact = rows / scale[:, None].astype(np.float64)
     quantised = np.clip(np.rint(exact), -LARGEST, LARGEST)
     return _without_saturating_pairs(quantised, exact, walks).astype(np.int8), scale

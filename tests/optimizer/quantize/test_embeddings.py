@@ -1,0 +1,25 @@
+import numpy as np
+
+from optimizer.quantize import QuantizeEmbeddings
+
+TEXT = "g (int64[a, b] ids) => (float[a, b, 96] y) { y = Gather (table, ids) }"
+
+
+def test_a_table_becomes_int8_by_row(make, apply, answers, rng):
+    table = (rng.normal(size=(1000, 96)) * rng.uniform(0.01, 10, (1000, 1))).astype(np.float32)
+    model = make(TEXT, table=table)
+    applied = apply(QuantizeEmbeddings(), model)
+    assert applied.operators == ["Gather", "Gather", "Cast", "Mul"]
+    ids = np.array([[0, 999, 5], [7, 7, 500]])
+    before, after = (answers(one, {"ids": ids})[0] for one in (model, applied.model))
+    largest = np.abs(before).max(axis=-1, keepdims=True)
+    assert (np.abs(after - before) <= largest / 127 * 0.501).all()
+
+
+def test_a_small_table_stays(make, apply):
+    assert not apply(QuantizeEmbeddings(), make(TEXT, table=np.ones((10, 96), np.float32))).modified
+
+
+def test_a_gather_along_another_axis_stays(make, apply):
+    text = "g (int64[a] ids) => (float[1000, a] y) { y = Gather <axis = 1> (table, ids) }"
+    assert not apply(QuantizeEmbeddings(), make(text, table=np.ones((1000, 96), np.float32))).modified

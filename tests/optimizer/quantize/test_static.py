@@ -1,0 +1,57 @@
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from optimizer.quantize import QuantizeStatic
+from optimizer.quantize.ranges import observe
+from optimizer.quantize.static import observed_names
+
+TEXT = """g (float[1, 8, 10, 10] x) => (float[?, ?, ?, ?] y) {
+    a = Conv (x, v, b) r = Relu (a) d = Conv <group = 16> (r, depth) y = Conv (d, w) }"""
+
+
+@pytest.fixture
+def model(make, rng):
+    shapes = {"v": (16, 8, 3, 3), "depth": (16, 1, 3, 3), "w": (4, 16, 3, 3), "b": (16,)}
+    return make(TEXT, **{name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()})
+
+
+@pytest.fixture
+def samples(rng):
+    return [{"x": rng.normal(size=(1, 8, 10, 10)).astype(np.float32)} for _ in range(8)]
+
+
+def ranges_of(model, samples):
+    names = observed_names(ir.from_proto(model).graph)
+    return observe(model.SerializeToString(), names, samples, seed=0)
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+def test_the_answers_stay_close(model, samples, answers, saturates):
+    step = QuantizeStatic(ranges_of(model, samples), saturates=saturates)
+    changed = ir.to_proto(step(ir.from_proto(model)).model)
+    for feeds in samples:
+        before, after = answers(model, feeds)[0], answers(changed, feeds)[0]
+        assert np.linalg.norm(after - before) / np.linalg.norm(before) < 0.05
+
+
+def test_depthwise_convolutions_stay_float(model, samples):
+    step = QuantizeStatic(ranges_of(model, samples), saturates=True)
+    graph = step(ir.from_proto(model)).model.graph
+    producers = [node.inputs[1].producer() for node in graph if node.op_type == "Conv"]
+    assert [producer.op_type if producer else None for producer in producers] == [
+        "DequantizeLinear",
+        None,
+        "DequantizeLinear",
+    ]
+
+
+def test_the_first_convolutions_can_be_kept(model, samples):
+    step = QuantizeStatic(ranges_of(model, samples), saturates=True, keep_first=1)
+    graph = step(ir.from_proto(model)).model.graph
+    first = next(node for node in graph if node.op_type == "Conv")
+    assert first.inputs[1].producer() is None
+
+
+def test_without_ranges_nothing_is_quantised(model, apply):
+    assert not apply(QuantizeStatic({}, saturates=True), model).modified
