@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from emulator.cloudformation import backend
+from emulator.cloudformation import backend, termination_protection
 from emulator.cloudformation.apigatewayv2_api import Api
 from emulator.cloudformation.apigatewayv2_integration import Integration
 from emulator.cloudformation.apigatewayv2_route import Route
@@ -18,6 +18,7 @@ from emulator.cloudformation.lambda_version import Version
 from emulator.cloudformation.resource import Resource
 from emulator.cloudformation.s3_bucket_policy import BucketPolicy
 from emulator.cloudformation.sns_subscription import Subscription
+from emulator.cloudformation.sns_topic_policy import TopicPolicy
 
 RESOURCE_TYPES: list[type[Resource]] = [
     Alarm,
@@ -33,6 +34,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     ScalingPolicy,
     Stage,
     Subscription,
+    TopicPolicy,
     Version,
 ]
 
@@ -40,3 +42,4 @@ RESOURCE_TYPES: list[type[Resource]] = [
 def register(after_deployment: Callable[[], None]) -> None:
     """Make moto's CloudFormation use them; ``after_deployment`` is called when a stack is complete."""
     backend.install(RESOURCE_TYPES, after_deployment)
+    termination_protection.install()

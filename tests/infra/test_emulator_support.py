@@ -1,0 +1,24 @@
+"""Whatever a stage can be configured to have, the emulator can deploy."""
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.cloudformation import parsing
+
+from emulator.cloudformation.types import RESOURCE_TYPES
+
+
+def test_every_resource_type_is_known_to_the_emulator(synthesise: Callable[..., Any]) -> None:
+    templates = synthesise(
+        {
+            "model": {"name": "ocr", "digest": "0" * 64},
+            "provisioned_concurrency": {"min": 1},
+            "alarms": {"email": "on-call@example.com"},
+        }
+    )
+    known = {resource.TYPE for resource in RESOURCE_TYPES}
+    moto = [model for model in parsing.get_model_list() if model.__module__.startswith("moto.")]
+    known |= {model.cloudformation_type() for model in moto}
+    for stack in ("coldpress-registry", "coldpress-dev"):
+        used = {resource["Type"] for resource in templates.stack(stack).content["Resources"].values()}
+        assert used - known == set()
