@@ -26,6 +26,8 @@ from emulator.functions import FunctionVersion
 from emulator.images import Image, ImageStore
 
 _INVOKE_PATH = "/2015-03-31/functions/function/invocations"
+# Where AWS's base images have the function's code; here it is the image's folder.
+_TASK_ROOT = "/var/task"
 _IDLE_SECONDS = 300.0
 _START_SECONDS = 10.0
 # Beside the function's own timeout: an init may take 10 s before it, and the RIE answers a little late.
@@ -276,15 +278,21 @@ def _command(function: FunctionVersion, image: Image) -> list[str]:
     words = [*entry_point, *(function.command or image.settings.command)]
     if Path(words[0]).name in ("python", "python3") or words[0].startswith("/var/lang/bin/python"):
         words[0] = sys.executable
-    return [word.replace("${LAMBDA_TASK_ROOT}", str(image.context)) for word in words]
+    return [_located(word, image) for word in words]
+
+
+def _located(text: str, image: Image) -> str:
+    """``text`` with the image's folder in place of the task root."""
+    text = text.replace("${LAMBDA_TASK_ROOT}", str(image.context))
+    if text == _TASK_ROOT or text.startswith(f"{_TASK_ROOT}/"):
+        return f"{image.context}{text.removeprefix(_TASK_ROOT)}"
+    return text
 
 
 def _variables(function: FunctionVersion, image: Image) -> dict[str, str]:
     """The environment's variables: the image's, the function's, and those that Lambda sets itself."""
     root = str(image.context)
-    own = {
-        name: value.replace("${LAMBDA_TASK_ROOT}", root) for name, value in image.settings.environment.items()
-    }
+    own = dict(image.settings.environment)
     python_path = [root, *filter(None, [own.pop("PYTHONPATH", "")])]
     own.pop("PATH", None)  # the image's own paths do not exist here
     return {
@@ -292,8 +300,7 @@ def _variables(function: FunctionVersion, image: Image) -> dict[str, str]:
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "PYTHONPATH": os.pathsep.join(python_path),
-        **own,
-        **dict(function.variables),
+        **{name: _located(value, image) for name, value in [*own.items(), *function.variables]},
         "LAMBDA_TASK_ROOT": root,
         "AWS_REGION": function.region,
         "AWS_DEFAULT_REGION": function.region,

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ from emulator.events import (
 )
 from emulator.functions import FunctionNotFound, resolve
 from emulator.images import InvalidImage
+from emulator.permissions import api_may_invoke
 
 _log = logging.getLogger(__name__)
 _FUNCTION_IN_URI = re.compile(r"(?:.*/functions/)?(arn:aws[\w-]*:lambda:[^/]+)(?:/invocations)?")
@@ -47,6 +48,13 @@ class Gateway:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer a request whose path begins with the prefix."""
+        try:
+            return self._answer(request)
+        except Exception:  # noqa: BLE001 - a bug, or a stack that makes no sense: the client gets what AWS gives
+            _log.exception("%s %s", request.method, request.raw_path)
+            return _message(500, "Internal Server Error")
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         api_id, _, path = request.raw_path.removeprefix(settings.API_PREFIX).partition("/")
         found = _find_api(api_id)
         if found is None:
@@ -60,9 +68,7 @@ class Gateway:
             return _message(404, "Not Found")
         access_key = None
         if match.route.authorization_type == "AWS_IAM":
-            query = f"?{request.query}" if request.query else ""
-            url = f"http://{request.headers.get('host', '')}{request.raw_path}{query}"
-            access_key = signature.caller(request, url)
+            access_key = signature.caller(request, _url(request))
             if access_key is None:
                 return _message(403, "Forbidden")
         target = Target(
@@ -75,34 +81,27 @@ class Gateway:
         )
         # With a named stage the event's path begins with it, as in AWS.
         seen = path if stage.name == "$default" else f"/{stage.name}{path}"
-        event = to_event(
-            HttpRequest(
-                request.method,
-                seen,
-                request.query,
-                request.headers,
-                request.body,
-                request.source_ip,
-                request.protocol,
-            ),
-            target,
-        )
-        return self._invoke(_function(api, match.route), region, json.dumps(event).encode())
+        event = to_event(replace(request, raw_path=seen), target)
+        integration = api.integrations[match.route.target.removeprefix("integrations/")]
+        arn = _function(integration.integration_uri)
+        if not api_may_invoke(arn, _source_arn(region, api, stage.name, match.route)):
+            _log.error("%s: no AWS::Lambda::Permission lets %s invoke it", arn, match.route.route_key)
+            return _message(500, "Internal Server Error")
+        timeout = min((integration.timeout_in_millis or 30_000) / 1000, settings.INTEGRATION_TIMEOUT_SECONDS)
+        return self._invoke(arn, json.dumps(event).encode(), timeout)
 
     def close(self) -> None:
         """Stop waiting for anything."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    def _invoke(self, arn: str, region: str, payload: bytes) -> HttpResponse:
+    def _invoke(self, arn: str, payload: bytes, timeout: float) -> HttpResponse:
         if len(payload) > settings.MAX_PAYLOAD_BYTES:
             return _message(413, "Request Entity Too Large")
         try:
-            function = resolve(arn, None, region)
+            function = resolve(arn, None, settings.REGION)  # the ARN's own region counts
             future = self._workers.submit(self._environments.invoke, function, payload)
-            result = future.result(timeout=settings.INTEGRATION_TIMEOUT_SECONDS)
-        except Throttled:
-            return _message(503, "Service Unavailable")
-        except TimeoutError:
+            result = future.result(timeout=timeout)
+        except (Throttled, TimeoutError):
             return _message(503, "Service Unavailable")
         except (FunctionNotFound, CannotStart, InvalidImage) as error:
             _log.error("%s: %s", arn, error)
@@ -182,9 +181,20 @@ def _pieces(pattern: str) -> list[tuple[str, str, str]]:
     return [*pieces, (pattern[end:], "", "")]
 
 
-def _function(api: Api, route: Route) -> str:
-    integration = api.integrations[route.target.removeprefix("integrations/")]
-    match = _FUNCTION_IN_URI.fullmatch(integration.integration_uri)
+def _url(request: HttpRequest) -> str:
+    query = f"?{request.query}" if request.query else ""
+    return f"http://{request.headers.get('host', '')}{request.raw_path}{query}"
+
+
+def _function(integration_uri: str) -> str:
+    match = _FUNCTION_IN_URI.fullmatch(integration_uri)
     if not match:
-        raise ValueError(f"{integration.integration_uri} is no function's ARN")
+        raise ValueError(f"{integration_uri} is no function's ARN")
     return match[1]
+
+
+def _source_arn(region: str, api: Api, stage: str, route: Route) -> str:
+    """What a permission's SourceArn must match: the API, the stage and the route."""
+    method, _, path = route.route_key.partition(" ")
+    resource = f"{'*' if method == 'ANY' else method}{path}" if path else route.route_key
+    return f"arn:aws:execute-api:{region}:{settings.ACCOUNT}:{api.api_id}/{stage}/{resource}"

@@ -9,6 +9,7 @@ under the task root by the names that they have in the context, and nothing is i
 come from the emulator's own environment.
 """
 
+import compileall
 import copy
 import hashlib
 import json
@@ -61,7 +62,8 @@ class ImageStore:
         if not dockerfile.is_file():
             raise InvalidImage(f"There is no Dockerfile at {dockerfile}: name it with --file.")
         try:
-            settings = read_dockerfile(dockerfile.read_text(encoding="utf-8"), build_args)
+            text = dockerfile.read_text(encoding="utf-8")
+            settings = read_dockerfile(text, build_args)
         except ValueError as error:
             raise InvalidImage(f"{dockerfile} cannot be read as a Dockerfile: {error}.") from None
         target = self._folder / hashlib.sha256(tag.encode()).hexdigest()
@@ -69,6 +71,9 @@ class ImageStore:
         with tempfile.TemporaryDirectory(dir=self._folder) as temporary:
             new = Path(temporary, "image")
             shutil.copytree(context, new / "context", symlinks=True)
+            if "compileall" in text:
+                # As the Dockerfile does: else the first cold start would compile, and be no measure.
+                compileall.compile_dir(new / "context", stripdir=new, prependdir=target, quiet=2)
             (new / "image.json").write_text(json.dumps(asdict(settings)), encoding="utf-8")
             if target.exists():
                 target.rename(Path(temporary, "old"))

@@ -74,3 +74,12 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_cli_destroys_a_stack(echo):
+    cloudformation = echo.client("cloudformation")
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    cloudformation.create_stack(StackName="short-lived", TemplateBody=json.dumps(template))
+    done = echo.cdk("destroy", "--force", STACK="short-lived")
+    assert done.returncode == 0, done.stderr
+    assert "short-lived" not in {stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]}

@@ -266,3 +266,38 @@ def test_lambdas_own_invoke_reaches_the_same_function(echo):
         lambda_.invoke(FunctionName=name, Qualifier="nobody")
     with pytest.raises(ClientError, match="json"):
         lambda_.invoke(FunctionName=name, Payload=b"not json")
+
+
+def test_an_integration_that_takes_too_long_is_a_503_and_the_function_goes_on(echo, url):
+    api = echo.client("apigatewayv2")
+    api_id = url.rpartition("/")[2]
+    integration_ids = [item["IntegrationId"] for item in api.get_integrations(ApiId=api_id)["Items"]]
+    for integration_id in integration_ids:
+        api.update_integration(ApiId=api_id, IntegrationId=integration_id, TimeoutInMillis=500)
+    try:
+        answer = send(url, "/open/x?do=sleep&seconds=1.5")
+    finally:
+        for integration_id in integration_ids:
+            api.update_integration(ApiId=api_id, IntegrationId=integration_id, TimeoutInMillis=30000)
+    assert (answer.status, answer.json) == (503, {"message": "Service Unavailable"})
+    assert send(url, "/open/x").status == 200
+
+
+def test_without_a_permission_the_api_cannot_invoke_the_function(echo, url):
+    lambda_, name = echo.client("lambda"), echo.outputs["FunctionName"]
+    statements = json.loads(lambda_.get_policy(FunctionName=name)["Policy"])["Statement"]
+    for statement in statements:
+        lambda_.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+    try:
+        assert send(url, "/open/x").status == 500
+    finally:
+        for statement in statements:
+            lambda_.add_permission(
+                FunctionName=name,
+                Qualifier="live",
+                StatementId=statement["Sid"],
+                Action=statement["Action"],
+                Principal=statement["Principal"]["Service"],
+                SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
+            )
+    assert send(url, "/open/x").status == 200

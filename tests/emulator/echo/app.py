@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 DIGEST = os.environ.get("DIGEST", "one")
 
 app = cdk.App()
-stack = cdk.Stack(app, "echo")
+stack = cdk.Stack(app, os.environ.get("STACK", "echo"))
 s3.Bucket(stack, "Bucket", versioned=True, enforce_ssl=True, removal_policy=cdk.RemovalPolicy.RETAIN)
 function = lambda_.DockerImageFunction(
     stack,
