@@ -1,6 +1,7 @@
 """What a bundle holds beside the model: golden samples, and the baseline for drift."""
 
 import io
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnxruntime as ort
 from bundle.arrays import golden_arrays
 from monitoring.distributions import Baseline, Summary, encode
 from optimizer.data import Sample
+from optimizer.evaluate import model_fails
 from optimizer.runtime import Array, Feeds, run
 
 _GOLDEN_SAMPLES = 4
@@ -58,7 +60,7 @@ def baseline_json(
     for sample in samples:
         for name, array in sample.feeds.items():
             inputs[name].add(array)
-        for name, array in run(session, sample.feeds, outputs).items():
+        for name, array in _run_or_explain(session, sample, outputs).items():
             answers[name].add(array)
     return encode(
         Baseline(
@@ -66,6 +68,15 @@ def baseline_json(
             outputs={name: summary.result() for name, summary in answers.items()},
         )
     )
+
+
+def _run_or_explain(
+    session: ort.InferenceSession, sample: Sample, outputs: Sequence[str]
+) -> dict[str, Array]:
+    try:
+        return run(session, sample.feeds, outputs)
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
+        raise model_fails("a calibration sample", error) from None
 
 
 def _plain(array: Array) -> Array:
@@ -84,7 +95,7 @@ def _as_fed(session: ort.InferenceSession, inputs: Feeds) -> dict[str, Array]:
 
 def _difference(left: Array, right: Array) -> float:
     if left.shape != right.shape:
-        return float("inf")
+        return sys.float_info.max  # infinity has no JSON
     if left.dtype.kind not in "fiub":
         return float(not np.array_equal(left, right))
     both = np.isfinite(left) & np.isfinite(right)

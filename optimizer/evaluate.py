@@ -50,6 +50,14 @@ def outputs_of(
         pool.shutdown(cancel_futures=True)
 
 
+def model_fails(where: str, error: Exception) -> InputError:
+    """What to say when ONNX Runtime refuses to run the original model on the user's data."""
+    return InputError(
+        f"the model fails on {where} ({str(error).splitlines()[0][:300]}): "
+        "check the sample, or repair the model."
+    )
+
+
 class Judge:
     """A metric, some evaluation samples, and the original's answers to them."""
 
@@ -91,11 +99,19 @@ class Judge:
             truth = self.metric.truth(outputs) if label is None else dict.fromkeys(self.outputs, label)
             return truth, self.metric.row(outputs, truth)
 
-        for sample, pair in zip(
-            missing, outputs_of(self._original, missing, self.outputs, keep), strict=True
-        ):
+        for sample, pair in zip(missing, self._run_original(missing, keep), strict=True):
             self._known[id(sample)] = pair
         return [self._known[id(sample)] for sample in samples]
+
+    def _run_original(
+        self, samples: Sequence[Sample], keep: Callable[[int, dict[str, Array]], tuple[Any, Any]]
+    ) -> list[tuple[Any, Any]]:
+        try:
+            return outputs_of(self._original, samples, self.outputs, keep)
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
+            raise model_fails("an evaluation sample", error) from None
 
     def _scores(self, before: float, original: list[Any], rows: list[Any]) -> Scores:
         """Paired bootstrap: the same resampled samples for both models."""
@@ -107,11 +123,12 @@ class Judge:
             resampled = ([side[index] for index in chosen] for side in (original, rows))
             drops.append(self.metric.value(next(resampled)) - self.metric.value(next(resampled)))
         finite = np.array(drops)[np.isfinite(drops)]
-        low, high = np.quantile(finite, [0.025, 0.975]) if finite.size else (np.nan, np.nan)
+        drop = before - after
+        low, high = np.quantile(finite, [0.025, 0.975]) if finite.size else (drop, drop)
         return Scores(
             before=before,
             after=after,
-            drop=before - after,
+            drop=drop,
             low=float(low),
             high=float(high),
             error=float(finite.std()) if finite.size else float("nan"),

@@ -162,7 +162,7 @@ def _mean(rows: Rows) -> float:
 
 
 def _root_mean(rows: Rows) -> float:
-    return -float(np.sqrt(-rows.mean()))
+    return 0.0 - float(np.sqrt(-rows.mean()))
 
 
 def _itself(output: Array) -> Array:

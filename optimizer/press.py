@@ -20,7 +20,7 @@ from optimizer.choose import Measured, Objective, Race, as_it_was, choose_file, 
 from optimizer.contents import Golden, baseline_json, golden_error, golden_npz, golden_samples
 from optimizer.data import Sample, hash_samples, load_samples
 from optimizer.errors import InputError
-from optimizer.evaluate import Judge, Scores
+from optimizer.evaluate import Judge, Scores, model_fails
 from optimizer.measure import cold_start_ms, latencies, representative
 from optimizer.metrics import find_metric
 from optimizer.report import Search, render
@@ -205,13 +205,8 @@ class _Job:
         bound = self.options.max_drop
         for candidate in ranked(measured, self.options.objective, bound):
             self.tell(f"verifying: {candidate.title}")
-            name = f"{candidate.name}.verified"
-            scores = self.work.load(name, Scores)
-            if scores is None:
-                served = candidate.served_file
-                scores = self.judge.score(serving_session(self.work.path(served)), self.verification)
-                self.work.save(name, scores)
-            if scores.drop <= bound:
+            scores = self._verify(candidate)
+            if scores is not None and scores.drop <= bound:
                 return candidate, scores
             self.tell(f"not within the bound on verification samples: {candidate.title}")
         original = next(candidate for candidate in measured if candidate.name == "original")
@@ -221,6 +216,22 @@ class _Job:
             exact = self.judge.score(self.model.session, self.verification)
             self.work.save("as-it-was.verified", exact)
         return original, exact
+
+    def _verify(self, candidate: Measured) -> Scores | None:
+        """Scores on verification samples; nothing if it fails on one."""
+        name = f"{candidate.name}.verified"
+        scores = self.work.load(name, Scores)
+        if scores is None:
+            session = serving_session(self.work.path(candidate.served_file))
+            try:
+                scores = self.judge.score(session, self.verification)
+            except InputError:
+                raise
+            except Exception as error:  # noqa: BLE001 - onnxruntime raises many types; it is not fit to serve
+                self.tell(f"fails on a verification sample: {candidate.title} ({error})")
+                return None
+            self.work.save(name, scores)
+        return scores
 
     def bundle(
         self, measured: Sequence[Measured], chosen: Measured, scores: Scores, seconds: float
@@ -293,10 +304,7 @@ class _Job:
             try:
                 self.model.session.run(self.model.outputs, samples[0].feeds)
             except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
-                raise InputError(
-                    f"the model fails on the first {where} sample ({str(error).splitlines()[0][:300]}): "
-                    "check the sample, or repair the model."
-                ) from None
+                raise model_fails(f"the first {where} sample", error) from None
 
     def _key(self) -> str:
         """sha256 over all that a measurement depends on; the bound is not part of it."""

@@ -1,0 +1,96 @@
+import msgspec
+import pytest
+
+from bundle.manifest import Figures
+from optimizer.choose import Measured, choose_file, is_hopeless, ranked
+from optimizer.evaluate import Scores
+from optimizer.measure import Latency
+
+
+def latency(ratio, spread=0.02):
+    return Latency(ms=10 / ratio, original_ms=10, ratio=ratio, low=ratio - spread, high=ratio + spread)
+
+
+def scores(drop, error=0.001):
+    return Scores(before=1, after=1 - drop, drop=drop, low=drop, high=drop, error=error, samples=100)
+
+
+def candidate(name, ratio=1.0, size=100, *, drop=0.0, cold=50.0, error=0.001):
+    figures = Figures(size_bytes=100, latency_ms=10, cold_start_ms=50)
+    return Measured(
+        name=name,
+        title=name,
+        before=figures,
+        after=msgspec.structs.replace(figures, size_bytes=size, cold_start_ms=cold),
+        latency=latency(ratio) if ratio != 1 else latency(1, 0),
+        scores=scores(drop, 0 if drop == 0 else error),
+    )
+
+
+def names(candidates, objective="latency", bound=0.01):
+    return [one.name for one in ranked(candidates, objective, bound)]
+
+
+ORIGINAL = candidate("original")
+
+
+def test_the_fastest_comes_first_and_the_original_last():
+    assert names([ORIGINAL, candidate("a", 1.2), candidate("b", 2)]) == ["b", "a", "original"]
+
+
+def test_of_those_as_fast_as_the_fastest_the_smallest_comes_first():
+    tried = [ORIGINAL, candidate("large", 2.0, 60), candidate("small", 1.95, 25), candidate("slow", 1.5, 10)]
+    assert names(tried) == ["small", "large", "slow", "original"]
+
+
+def test_what_is_outside_the_bound_or_too_close_to_it_is_not_chosen():
+    tried = [ORIGINAL, candidate("outside", 2, drop=0.011), candidate("close", 2, drop=0.0095, error=0.001)]
+    assert names(tried) == ["original"]
+    assert names(tried, bound=0.02) == ["outside", "close", "original"]
+
+
+def test_what_is_faster_only_by_noise_is_not_chosen():
+    noisy = msgspec.structs.replace(candidate("noisy"), latency=latency(1.1, spread=0.2))
+    assert names([ORIGINAL, noisy, candidate("hardly", 1.02)]) == ["original"]
+
+
+def test_a_candidate_that_failed_or_was_given_up_is_not_chosen():
+    failed = Measured.failed("failed", "failed", "no kernel")
+    given_up = msgspec.structs.replace(candidate("given-up", 3), hopeless_at=0.001)
+    assert names([ORIGINAL, failed, given_up]) == ["original"]
+
+
+def test_a_drop_that_is_no_number_is_outside():
+    assert names([ORIGINAL, candidate("broken", 3, drop=float("nan"))]) == ["original"]
+    assert is_hopeless(scores(float("nan")), 0.01)
+
+
+def test_size_never_takes_a_slower_one():
+    tried = [ORIGINAL, candidate("tiny", 0.5, 10), candidate("small", 1.1, 25), candidate("larger", 3, 120)]
+    assert names(tried, "size") == ["small", "original"]
+
+
+def test_cold_start_takes_the_soonest_that_is_not_slower():
+    tried = [ORIGINAL, candidate("slow", 0.9, cold=1), candidate("soon", 1.1, cold=20)]
+    assert names(tried, "cold-start")[0] == "soon"
+
+
+@pytest.mark.parametrize(
+    ("onnx", "ort", "objective", "file"),
+    [
+        (1.25, 0.85, "latency", "onnx"),
+        (1.25, 1.24, "latency", "ort"),
+        (1.0, 0.98, "latency", "onnx"),
+        (1.0, 1.0, "latency", "ort"),
+        (1.25, 1.01, "cold-start", "ort"),
+        (1.25, 0.9, "cold-start", "onnx"),
+    ],
+)
+def test_which_file_is_served(onnx, ort, objective, file):
+    timed = {"onnx": latency(onnx), "ort": latency(ort)}
+    assert choose_file(timed, {"onnx": 50, "ort": 10}, objective) == file
+
+
+def test_a_few_samples_may_show_that_there_is_no_hope():
+    assert is_hopeless(scores(0.05, 0.005), 0.01)
+    assert not is_hopeless(scores(0.05, 0.02), 0.01)
