@@ -52,7 +52,10 @@ class Deployment:
 
     def prepare(self) -> None:
         """Bootstrap the account for CDK, and deploy the registry."""
-        self._run("cdk bootstrap", str(BIN / "cdk"), "bootstrap")
+        # With the account named, the CLI need not synthesise the app to find it.
+        account = boto3.client("sts").get_caller_identity()["Account"]
+        region = boto3.Session().region_name
+        self._run("cdk bootstrap", str(BIN / "cdk"), "bootstrap", f"aws://{account}/{region}")
         self._deploy(REGISTRY)
 
     def push(self, bundle: Path) -> str:
