@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections import defaultdict
@@ -273,11 +274,15 @@ def _die_with_parent() -> list[str]:
 
 
 def _command(function: FunctionVersion, image: Image) -> list[str]:
-    """The image's entry point and command, or the function's in place of them; python is this one's."""
+    """The image's entry point and command, or the function's in place of them.
+
+    Python is this one, without ``site``: so that a working tree installed here as editable stays out, and
+    what the image lacks is missing here too.
+    """
     entry_point = list(function.entry_point) or image.settings.entry_point or ["python", "-m", "awslambdaric"]
     words = [*entry_point, *(function.command or image.settings.command)]
     if Path(words[0]).name in ("python", "python3") or words[0].startswith("/var/lang/bin/python"):
-        words[0] = sys.executable
+        words[:1] = [sys.executable, "-S"]
     return [_located(word, image) for word in words]
 
 
@@ -293,7 +298,8 @@ def _variables(function: FunctionVersion, image: Image) -> dict[str, str]:
     """The environment's variables: the image's, the function's, and those that Lambda sets itself."""
     root = str(image.context)
     own = dict(image.settings.environment)
-    python_path = [root, *filter(None, [own.pop("PYTHONPATH", "")])]
+    packages = sysconfig.get_path("platlib")
+    python_path = [root, *filter(None, [own.pop("PYTHONPATH", "")]), packages]
     own.pop("PATH", None)  # the image's own paths do not exist here
     return {
         "PATH": os.environ.get("PATH", os.defpath),

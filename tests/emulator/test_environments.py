@@ -94,3 +94,10 @@ def test_an_image_that_was_never_built_is_one_sentence(make_function):
     function = make_function("imageless", image="nobody:1")
     with pytest.raises(ClientError, match="There is no image nobody:1 here"):
         function.invoke()
+
+
+def test_code_that_is_not_in_the_image_cannot_be_imported(make_function):
+    """Though it is installed here: the image would lack it in AWS."""
+    function = make_function("imports")
+    assert function.invoke(do="import", name="awslambdaric")["pid"]
+    assert function.invoke(do="import", name="emulator")["errorType"] == "ModuleNotFoundError"

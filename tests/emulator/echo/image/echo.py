@@ -1,5 +1,6 @@
 """A handler that shows what it was sent, or misbehaves as the query asks."""
 
+import importlib
 import json
 import os
 import time
@@ -14,6 +15,8 @@ def handler(event, context):
             os._exit(3)
         case "sleep":
             time.sleep(float(asked["seconds"]))
+        case "import":
+            importlib.import_module(asked["name"])
         case "answer":
             return json.loads(event["body"])
     shown = {
