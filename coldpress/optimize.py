@@ -14,6 +14,7 @@ from typing import NoReturn
 from bundle.errors import BundleError
 from optimizer.errors import InputError
 from optimizer.press import Options, Pressed, Tell, press
+from optimizer.units import duration, size
 
 _USAGE_ERROR, _INTERRUPTED = 2, 130
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -194,16 +195,21 @@ def _print(pressed: Pressed, *, as_json: bool) -> None:
         )
         return
     low, high = metric.interval
-    print(  # noqa: T201 - this is a command
-        f"{manifest.name}: {pressed.chosen.title}\n"
-        f"  latency  {before.latency_ms:9.2f} ms -> {after.latency_ms:9.2f} ms   {speedup:.2f}x, one thread\n"
-        f"  size     {before.size_bytes / 1e6:9.2f} MB -> {after.size_bytes / 1e6:9.2f} MB   "
-        f"{manifest.serve}\n"
-        f"  {metric.name:8} {metric.before:9.4f}    -> {metric.after:9.4f}      drop {metric.drop:.4f} "
-        f"[{low:.4f}, {high:.4f}] of {metric.bound:g} allowed, {metric.samples} unseen samples\n"
-        f"  bundle   {folder}\n"
-        f"  report   {folder / 'report.html'}"
-    )
+    rows = [
+        ("latency", duration(before.latency_ms), duration(after.latency_ms), f"{speedup:.2f}x, one thread"),
+        ("size", size(before.size_bytes), size(after.size_bytes), manifest.serve),
+        (
+            metric.name,
+            f"{metric.before:.4f}",
+            f"{metric.after:.4f}",
+            f"drop {metric.drop:.4f} [{low:.4f}, {high:.4f}] of {metric.bound:g} allowed, "
+            f"{metric.samples} unseen samples",
+        ),
+    ]
+    width = max(len(row[0]) for row in rows)
+    lines = [f"  {name:{width}}  {was:>9} -> {now:>9}   {note}" for name, was, now, note in rows]
+    lines += [f"  {'bundle':{width}}  {folder}", f"  {'report':{width}}  {folder / 'report.html'}"]
+    print("\n".join([f"{manifest.name}: {pressed.chosen.title}", *lines]))  # noqa: T201 - this is a command
 
 
 if __name__ == "__main__":

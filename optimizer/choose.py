@@ -8,6 +8,7 @@ import msgspec
 from bundle.manifest import AppliedPass, Figures
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
+from optimizer.units import size
 
 Objective = Literal["latency", "size", "cold-start"]
 
@@ -74,7 +75,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.title}: failed ({self.failure})"
         verdict = "within the bound" if self.is_within(bound) else "outside the bound"
         return (
-            f"{self.title}: {self.latency.ratio:.2f}x, {self.after.size_bytes / 1e6:.2f} MB, "
+            f"{self.title}: {self.latency.ratio:.2f}x, {size(self.after.size_bytes)}, "
             f"drop {self.scores.drop:.4f} on {self.scores.samples} samples, {verdict}"
         )
 
@@ -135,18 +136,24 @@ def ranked(measured: Sequence[Measured], objective: Objective, bound: float) -> 
     faster = [one for one in usable if one.latency.ratio >= _FASTER and one.latency.low > 1]
     original = [one for one in original if one not in faster]
     best = max((one.latency.ratio for one in faster), default=0.0)
-    # Of those that are as fast as the fastest, the smallest.
-    return [
-        *sorted(
-            faster,
-            key=lambda one: (
-                (0, one.after.size_bytes)
-                if one.latency.ratio >= best * _SAME_SPEED
-                else (1, -one.latency.ratio)
-            ),
-        ),
-        *original,
-    ]
+    as_fast = sorted(
+        (one for one in faster if _is_as_fast(one.latency, best)), key=lambda one: one.after.size_bytes
+    )
+    slower = sorted((one for one in faster if one not in as_fast), key=lambda one: -one.latency.ratio)
+    return [*as_fast, *slower, *original]
+
+
+def contenders(measured: Sequence[Measured], bound: float) -> list[Measured]:
+    """The candidates within the bound, of which any may be the fastest as far as has been measured."""
+    usable = [one for one in measured if one.is_within(bound) and one.hopeless_at is None]
+    moving = [one for one in usable if one.latency.ratio != 1]
+    fastest = max((one.latency.low for one in moving), default=0.0)
+    return [one for one in moving if one.latency.high >= fastest]
+
+
+def _is_as_fast(latency: Latency, best: float) -> bool:
+    """Whether it cannot be told from the fastest, whose ratio is ``best``."""
+    return latency.ratio >= best * _SAME_SPEED or latency.high >= best
 
 
 def _is_not_slower(one: Measured) -> bool:

@@ -1,5 +1,6 @@
 """The lossless pipeline: the same function as a simpler graph, proved on samples."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +18,9 @@ from optimizer.passes import (
     RaiseOpset,
 )
 from optimizer.runtime import Array
+
+# What onnx-ir has to say of a graph is for its developers, and stderr is for the user.
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 
 Outputs = Sequence[dict[str, Array]]
 Same = Callable[[bytes], bool]

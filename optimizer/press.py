@@ -16,7 +16,16 @@ from bundle.folder import write
 from bundle.manifest import Figures, Manifest, Target, check_name
 from bundle.manifest import Metric as MetricFigures
 from optimizer.candidates import Recipe, Recipes
-from optimizer.choose import Measured, Objective, Race, as_it_was, choose_file, is_hopeless, is_same, ranked
+from optimizer.choose import (
+    Measured,
+    Objective,
+    Race,
+    as_it_was,
+    choose_file,
+    is_hopeless,
+    is_same,
+    ranked,
+)
 from optimizer.contents import Golden, baseline_json, golden_error, golden_npz, golden_samples
 from optimizer.data import Sample, hash_samples, load_samples
 from optimizer.errors import InputError
@@ -179,13 +188,13 @@ class _Job:
         return self.judge.score(session, self.selection), None
 
     def race(self, measured: list[Measured]) -> list[Measured]:
-        """Time those that may be chosen once more, all in the same rounds.
+        """Time those that may be the fastest once more, all in the same rounds.
 
         A machine is not equally fast all the time, so candidates that were timed one after the other, each
         beside the original, cannot be told apart finely.
         """
-        racing = [one for one in measured if one.is_within(self.options.max_drop) and one.latency.ratio != 1]
-        if len(racing) < 2:
+        racing = contenders(measured, self.options.max_drop)
+        if self.options.objective != "latency" or len(racing) < 2:
             return measured
         names = ",".join(one.name for one in racing)
         key = f"race-{hashlib.sha256(names.encode()).hexdigest()[:16]}.result"
@@ -214,6 +223,11 @@ class _Job:
         exact = self.work.load("as-it-was.verified", Scores)
         if exact is None:
             exact = self.judge.score(self.model.session, self.verification)
+            if exact.drop > bound:
+                raise InputError(
+                    f"the original model's own {self.metric.name} changes by {exact.drop:.3g} when it is run "
+                    "again, which is more than --max-drop: give its random operators a seed, or allow more."
+                )
             self.work.save("as-it-was.verified", exact)
         return original, exact
 

@@ -9,6 +9,7 @@ import msgspec
 from bundle.manifest import Manifest
 from optimizer.choose import Measured
 from optimizer.scatter import Point, scatter
+from optimizer.units import duration, size
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +29,13 @@ def render(manifest: Manifest, measured: Sequence[Measured], chosen: Measured, s
         verdict=html.escape(_verdict(manifest, chosen)),
         cards="".join(
             [
-                _card("size", _size(before.size_bytes), _size(after.size_bytes), _smaller(manifest)),
-                _card("latency", _ms(before.latency_ms), _ms(after.latency_ms), _times_faster(manifest)),
+                _card("size", size(before.size_bytes), size(after.size_bytes), _smaller(manifest)),
+                _card(
+                    "latency",
+                    duration(before.latency_ms),
+                    duration(after.latency_ms),
+                    _times_faster(manifest),
+                ),
                 _card(
                     f"{metric.name}, {metric.samples} unseen samples",
                     f"{metric.before:.4f}",
@@ -39,8 +45,8 @@ def render(manifest: Manifest, measured: Sequence[Measured], chosen: Measured, s
                 ),
                 _card(
                     "cold start",
-                    _ms(before.cold_start_ms),
-                    _ms(after.cold_start_ms),
+                    duration(before.cold_start_ms),
+                    duration(after.cold_start_ms),
                     f"session and first run from {manifest.serve}, in one process",
                 ),
             ]
@@ -82,7 +88,7 @@ def _smaller(manifest: Manifest) -> str:
 
 def _why(manifest: Manifest, chosen: Measured) -> str:
     aim = {
-        "latency": "the fastest; of those that are as fast as the fastest within 5 %, the smallest",
+        "latency": "the fastest; of those that cannot be told from the fastest, the smallest",
         "size": "the smallest that is not slower",
         "cold-start": "the one that starts soonest and is not slower",
     }[manifest.objective]
@@ -90,8 +96,8 @@ def _why(manifest: Manifest, chosen: Measured) -> str:
         "A candidate may be chosen if its drop on selection samples, plus one standard error, is within the "
         f"bound. Of these the bundle gets {aim}. It was then checked on verification samples, which no "
         "choice was made on: "
-        f"{chosen.title}, drop {manifest.metric.drop:.4f}. Latencies are medians, measured in turns with "
-        f"the original; a server loads {manifest.serve}, which is what was measured."
+        f"{chosen.title}, drop {manifest.metric.drop:.4f}. Latencies are medians of CPU time, measured "
+        f"in turns with the original; a server loads {manifest.serve}, which is what was measured."
     )
 
 
@@ -108,7 +114,7 @@ def _point(one: Measured, chosen: Measured, bound: float) -> Point:
         x=one.latency.ratio,
         y=drop,
         label=one.title,
-        detail=f"{one.title}: {one.latency.ratio:.2f}x, {_size(one.after.size_bytes)}, drop {drop:.4f}",
+        detail=f"{one.title}: {one.latency.ratio:.2f}x, {size(one.after.size_bytes)}, drop {drop:.4f}",
         kind="chosen" if one.name == chosen.name else "within" if one.is_within(bound) else "outside",
     )
 
@@ -124,10 +130,10 @@ def _row(one: Measured, chosen: Measured, bound: float) -> str:
     kind = "chosen" if is_chosen else "within" if one.is_within(bound) else "outside"
     cells = [
         title,
-        _size(one.after.size_bytes),
-        _ms(one.after.latency_ms),
+        size(one.after.size_bytes),
+        duration(one.after.latency_ms),
         f"{one.latency.ratio:.2f} <small>[{one.latency.low:.2f}, {one.latency.high:.2f}]</small>",
-        _ms(one.after.cold_start_ms),
+        duration(one.after.cold_start_ms),
         f"{one.scores.after:.4f}",
         f"{one.scores.drop:.4f} <small>± {one.scores.error:.4f}</small>",
     ]
@@ -144,19 +150,6 @@ def _command(manifest: Manifest) -> str:
         f"optimize {manifest.source.file} --name {manifest.name} --calibration … --evaluation … "
         f"--metric {manifest.metric.name} --max-drop {manifest.metric.bound:g} "
         f"--objective {manifest.objective} --target {manifest.target} -o …"
-    )
-
-
-def _size(size: float) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.2f} {unit}"
-    return f"{size:.0f} B"
-
-
-def _ms(value: float) -> str:
-    return (
-        f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms" if value >= 0.1 else f"{value * 1e3:.1f} µs"
     )
 
 

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from bundle.manifest import Figures
-from optimizer.choose import Measured, choose_file, is_hopeless, ranked
+from optimizer.choose import Measured, choose_file, contenders, is_hopeless, ranked
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
 
@@ -41,6 +41,22 @@ def test_the_fastest_comes_first_and_the_original_last():
 def test_of_those_as_fast_as_the_fastest_the_smallest_comes_first():
     tried = [ORIGINAL, candidate("large", 2.0, 60), candidate("small", 1.95, 25), candidate("slow", 1.5, 10)]
     assert names(tried) == ["small", "large", "slow", "original"]
+
+
+def test_what_cannot_be_told_from_the_fastest_counts_as_as_fast():
+    noisy = msgspec.structs.replace(candidate("noisy", 1.8, 25), latency=latency(1.8, spread=0.3))
+    assert names([ORIGINAL, candidate("large", 2.0, 60), noisy])[0] == "noisy"
+
+
+def test_only_those_that_may_be_the_fastest_race():
+    tried = [
+        ORIGINAL,
+        candidate("a", 2.0),
+        candidate("b", 1.99),
+        candidate("c", 1.2),
+        candidate("d", 3, drop=0.5),
+    ]
+    assert [one.name for one in contenders(tried, 0.01)] == ["a", "b"]
 
 
 def test_what_is_outside_the_bound_or_too_close_to_it_is_not_chosen():

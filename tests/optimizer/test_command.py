@@ -335,13 +335,11 @@ class TestStrangeModels:
         verify_folder(result)
         assert result["size_before"] > 10_000
 
-    def test_random_outputs_are_not_called_lossless(self, press, save):
+    def test_random_outputs_have_no_bound(self, press, save, tmp_path):
         text = (
             "g (float[b, 3, 16, 16] x) => (float[b, 3, 16, 16] y) { r = RandomNormalLike (x) y = Mul (x, r) }"
         )
-        status, _, err = press(model=save(text))
-        assert status in (0, 2)
-        assert err.count("\n") <= 1
+        assert_refused(press(model=save(text), max_drop="0.01"), tmp_path, "agreement changes by", "seed")
 
 
 class TestInterrupted:
