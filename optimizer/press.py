@@ -22,6 +22,7 @@ from optimizer.choose import (
     Race,
     as_it_was,
     choose_file,
+    contenders,
     is_hopeless,
     is_same,
     ranked,
