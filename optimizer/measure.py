@@ -82,14 +82,18 @@ def _time(session: ort.InferenceSession, feed: Feeds) -> float:
     return time.thread_time() - start
 
 
-def cold_start_ms(path: Path, feed: Feeds) -> float:
-    """Median ms of creating a session as a server does and running once, in this process, the file cached."""
-    taken = []
+def cold_starts_ms(paths: Mapping[str, Path], feed: Feeds) -> dict[str, float]:
+    """Median ms of creating a session as a server does and running it once, the files taking turns.
+
+    In this process, and with the files cached.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in paths}
     for _ in range(_COLD_STARTS):
-        start = time.process_time()
-        serving_session(path).run(None, dict(feed))
-        taken.append(time.process_time() - start)
-    return float(np.median(taken) * 1e3)
+        for name, path in paths.items():
+            start = time.process_time()
+            serving_session(path).run(None, dict(feed))
+            taken[name].append(time.process_time() - start)
+    return {name: float(np.median(times) * 1e3) for name, times in taken.items()}
 
 
 def representative(feeds: Sequence[Feeds], count: int = 5) -> list[Feeds]:

@@ -31,7 +31,7 @@ from optimizer.contents import Golden, baseline_json, golden_error, golden_npz, 
 from optimizer.data import Sample, hash_samples, load_samples
 from optimizer.errors import InputError
 from optimizer.evaluate import Judge, Scores, model_fails
-from optimizer.measure import cold_start_ms, latencies, representative
+from optimizer.measure import cold_starts_ms, latencies, representative
 from optimizer.metrics import find_metric
 from optimizer.report import Search, render
 from optimizer.runtime import ort_format, serving_session
@@ -153,10 +153,10 @@ class _Job:
         timed = latencies(self.model.session, sessions, feeds, _TIMING_BUDGET_S, self.options.seed)
         if recipe.name == "original":
             timed = {name: as_it_was(t) if name == "onnx" or is_same(t) else t for name, t in timed.items()}
-        cold = {name: cold_start_ms(path, feeds[0]) for name, path in files.items()}
+        original = self.work.file("original.onnx", lambda: self.model.data)
+        cold = cold_starts_ms({**files, "original": original}, feeds[0])
         served = choose_file(timed, cold, self.options.objective)
         best_ort = max((name for name in files if name != "onnx"), key=lambda name: timed[name].ratio)
-        original = self.work.file("original.onnx", lambda: self.model.data)
         scores, hopeless_at = self._select(sessions[served])
         return Measured(
             name=recipe.name,
@@ -167,7 +167,7 @@ class _Job:
             before=Figures(
                 size_bytes=self.model.source.size,
                 latency_ms=timed[served].original_ms,
-                cold_start_ms=cold_start_ms(original, feeds[0]),
+                cold_start_ms=cold["original"],
             ),
             after=Figures(
                 size_bytes=files[served].stat().st_size,

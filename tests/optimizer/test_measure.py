@@ -1,6 +1,6 @@
 import numpy as np
 
-from optimizer.measure import cold_start_ms, latencies, representative
+from optimizer.measure import cold_starts_ms, latencies, representative
 from optimizer.runtime import optimised_session
 
 
@@ -24,7 +24,7 @@ def test_a_cold_start_takes_longer_than_a_run(make, tmp_path):
     text = "g (float[n, 64] x) => (float[n, 64] y) { y = Relu (x) }"
     (tmp_path / "m.onnx").write_bytes(make(text).SerializeToString())
     timed = latencies(session(make, 1), {"same": session(make, 1)}, FEEDS, budget_s=0.1)["same"]
-    assert cold_start_ms(tmp_path / "m.onnx", FEEDS[0]) > timed.ms
+    assert cold_starts_ms({"m": tmp_path / "m.onnx"}, FEEDS[0])["m"] > timed.ms
 
 
 def test_inputs_of_several_sizes_are_represented():
