@@ -22,7 +22,7 @@ synth: $(ready) ## write the CloudFormation templates to cdk.out/
 	cdk synth --quiet -c stage=prod -c version=1 -c digest=$$(printf '0%.0s' $$(seq 64))
 
 test: $(ready) ## run the tests (minutes)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(ready) ## run the tests that need podman or qemu, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000

@@ -11,9 +11,8 @@ from emulator.server import CannotStart, Emulator
 from emulator.settings import DEFAULT_PORT
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("emulate", help="AWS on this machine, until Ctrl-C")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"0: any free one (default: {DEFAULT_PORT})"
     )
@@ -23,7 +22,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=Path(".coldpress/emulator"),
         help="logs and images (default: %(default)s)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

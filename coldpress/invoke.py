@@ -8,9 +8,8 @@ from coldpress import aws
 from coldpress.errors import CommandError
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("invoke", help="send one request to a deployed endpoint")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument(
         "endpoint", metavar="URL|STACK", help="the endpoint's address, or the stack that has it"
     )
@@ -21,7 +20,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--header", action="append", default=[], metavar="NAME:VALUE", help="may be given again"
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

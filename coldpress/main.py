@@ -3,36 +3,49 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from bundle.errors import BundleError
-from coldpress import emulate, invoke, optimize, push, serve
 from coldpress.errors import CommandError
 
-_SUBCOMMANDS = (push, serve, invoke, emulate)
+# Each is a module here with ``configure(parser)`` and ``run(options)``, imported only when it is called:
+# ONNX Runtime, boto3 and the emulator each take a while.
+_SUBCOMMANDS = {
+    "optimize": "press a trained model into a bundle",
+    "push": "upload a bundle to the registry and give it a version",
+    "serve": "the same endpoint on this machine, until Ctrl-C",
+    "invoke": "send one request to a deployed endpoint",
+    "emulate": "AWS on this machine, until Ctrl-C",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["optimize"]:
-        return optimize.main(arguments[1:])
-    options = _parser().parse_args(arguments)
+    name = next(iter(arguments), "")
+    if name == "optimize":
+        # Also a command of its own, so it reads its arguments itself.
+        return int(import_module("coldpress.optimize").main(arguments[1:]))
     try:
+        options = _parser(name).parse_args(arguments)
         return int(options.run(options))
     except (BundleError, CommandError, OSError) as error:
-        sys.stderr.write(f"coldpress {options.command}: error: {error}\n")
+        sys.stderr.write(f"coldpress {name}: error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"coldpress {options.command}: stopped.\n")
+        sys.stderr.write(f"coldpress {name}: stopped.\n")
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="coldpress", description="Press a trained model small, serve it from zero."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    subparsers.add_parser("optimize", help="press a trained model into a bundle", add_help=False)
-    for module in _SUBCOMMANDS:
-        module.add_parser(subparsers)
+    for name, what in _SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=what, description=what)
+        if name == chosen:
+            module = import_module(f"coldpress.{name}")
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
     return parser

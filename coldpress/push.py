@@ -14,9 +14,8 @@ from coldpress import aws
 from coldpress.pin import check, pin
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("push", help="upload a bundle to the registry and give it a version")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that `optimize` printed")
     parser.add_argument(
         "--bucket", help=f"the registry's bucket (default: output BucketName of stack {aws.REGISTRY_STACK})"
@@ -28,7 +27,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,9 +25,8 @@ _S3_ADDRESS = re.compile(
 )
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Declare the subcommand."""
-    parser = subparsers.add_parser("serve", help="the same endpoint on this machine, until Ctrl-C")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
     parser.add_argument(
         "bundle",
         metavar="BUNDLE|s3://BUCKET/NAME/REFERENCE",
@@ -35,7 +34,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--port", type=int, default=8080, help="0: any free one (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of one inference (default: %(default)s)")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

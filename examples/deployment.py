@@ -46,8 +46,6 @@ class Deployment:
         config = json.loads((ROOT / "cdk.json").read_text())
         config["app"] = f"{sys.executable} -m infra.app"
         config["context"]["coldpress"] = {self.stage: config["context"]["coldpress"]["prod"] | settings}
-        # The emulator cannot resolve the rule by which CDK checks the bootstrap stack's version.
-        config["context"]["bootstrapVersionRule"] = "false"
         (self.work / "cdk.json").write_text(json.dumps(config, indent=2))
 
     def prepare(self) -> None:
@@ -75,8 +73,6 @@ class Deployment:
     def _deploy(self, stack: str) -> None:
         options = (
             "--exclusively",
-            "--method",
-            "direct",
             "--require-approval",
             "never",
             "--progress",

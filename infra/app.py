@@ -5,7 +5,7 @@ Synthesis is hermetic: no account, no bucket, no network. What is deployed stand
 
 import sys
 
-from aws_cdk import App, DefaultStackSynthesizer, Validations
+from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.config import InvalidConfig, StageConfig, load_stages
@@ -32,7 +32,7 @@ def main() -> int:
 def build(app: App, stages: dict[str, StageConfig]) -> None:
     """Add the registry's stack, and one for every stage that has a model to serve."""
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    registry = RegistryStack(app, STACK_NAME, synthesizer=_synthesizer(app))
+    registry = RegistryStack(app, STACK_NAME)
     for name, config in stages.items():
         if config.model.digest is None:
             sys.stderr.write(
@@ -40,18 +40,8 @@ def build(app: App, stages: dict[str, StageConfig]) -> None:
                 f"deploy {STACK_NAME}, then run `coldpress push BUNDLE --pin {name}`.\n"
             )
             continue
-        stack = EndpointStack(app, f"coldpress-{name}", config=config, synthesizer=_synthesizer(app))
+        stack = EndpointStack(app, f"coldpress-{name}", config=config)
         stack.add_stack_dependency(registry)
-
-
-def _synthesizer(app: App) -> DefaultStackSynthesizer:
-    """CDK's own, with the rule that checks the bootstrap stack's version unless the context turns it off.
-
-    ``-c bootstrapVersionRule=false`` is for the emulator, whose CloudFormation does not resolve the rule's
-    SSM parameter on a stack's update.
-    """
-    wanted = str(app.node.try_get_context("bootstrapVersionRule")).lower() != "false"
-    return DefaultStackSynthesizer(generate_bootstrap_version_rule=wanted)
 
 
 if __name__ == "__main__":

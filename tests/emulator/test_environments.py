@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,12 +50,27 @@ def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def wait_until_dead(pid):
+    """A killed process takes a moment; a request in that moment fails, as on Lambda."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state in "ZX":
+            return
+    raise AssertionError(f"process {pid} does not die")
+
+
 @pytest.mark.parametrize("which", ["runtime", "emulator of it"])
 def test_a_killed_environment_is_replaced(make_function, which):
     function = make_function(f"killed-{which.split()[0]}")
     before = function.invoke()["pid"]
     assert function.invoke()["pid"] == before
-    os.kill(before if which == "runtime" else parent_of(before), signal.SIGKILL)
+    victim = before if which == "runtime" else parent_of(before)
+    os.kill(victim, signal.SIGKILL)
+    wait_until_dead(victim)
     after = function.invoke()["pid"]
     assert after != before
 

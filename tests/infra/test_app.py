@@ -104,15 +104,12 @@ def test_the_command_line_picks_the_stage_and_the_digest(cdk: Cdk, tmp_path: Pat
         f"digest={'f' * 64}",
         "-c",
         "version=12",
-        "-c",
-        "bootstrapVersionRule=false",
     )
     done = cdk(stages, "synth", "--quiet", *arguments)
     assert done.returncode == 0, done.stderr
     assert "cdk.out/coldpress-dev.template.json" not in written(tmp_path)
     template = json.loads((tmp_path / "work" / "cdk.out" / "coldpress-prod.template.json").read_text())
     assert template["Outputs"]["ModelDigest"]["Value"] == "f" * 64
-    assert "Rules" not in template
 
 
 def test_real_aws_keeps_the_bootstrap_rule(synthesise: Callable[..., Any]) -> None:
