@@ -27,9 +27,10 @@ def load_npz(source: Path | BinaryIO) -> dict[str, Array]:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError):
+        # numpy's own message for a file of another kind advises to unpickle it.
         raise InvalidBundle(
-            f"{name} cannot be read as an .npz of plain arrays ({error}): write it anew with numpy.savez."
+            f"{name} is not an .npz of plain arrays, or is damaged: write it anew with numpy.savez."
         ) from None
 
 

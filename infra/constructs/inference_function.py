@@ -15,10 +15,6 @@ from infra.constructs.nag import acknowledge_resource
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 ALIAS = "live"
-# What the image is built from. Nothing else is copied or hashed, so that an edit elsewhere deploys no new
-# image.
-_IMAGE_SOURCES = ("bundle", "monitoring", "handlers")
-_IMAGE_EXCLUDES = ["*", *(f"!{folder}" for folder in _IMAGE_SOURCES), "**/__pycache__", "**/*.pyc"]
 
 
 class InferenceFunction(Construct):
@@ -83,10 +79,11 @@ class InferenceFunction(Construct):
         return role
 
     def _build_image(self, architecture: Architecture) -> lambda_.DockerImageCode:
+        # .dockerignore leaves in what the image is built from and nothing else, so that an edit elsewhere
+        # deploys no new image.
         return lambda_.DockerImageCode.from_image_asset(
             str(REPOSITORY_ROOT),
             file="handlers/inference/Dockerfile",
-            exclude=_IMAGE_EXCLUDES,
             ignore_mode=IgnoreMode.DOCKER,
             platform=_PLATFORMS[architecture],
         )
