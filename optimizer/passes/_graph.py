@@ -1,6 +1,6 @@
 """The few graph questions and edits that the passes share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -63,6 +63,11 @@ def nodes(graph: ir.Graph, *op_types: str) -> Iterator[ir.Node]:
     for node in tuple(graph):
         if node.graph is graph and node.domain == "" and (not op_types or node.op_type in op_types):
             yield node
+
+
+def is_among(node: ir.Node, layers: Collection[str] | None) -> bool:
+    """Whether a node is one of these layers, named by their first outputs; None means all."""
+    return layers is None or node.outputs[0].name in layers
 
 
 def initializer(graph: ir.Graph, hint: str, array: Array) -> ir.Value:

@@ -1,9 +1,11 @@
 """MatMul and Gemm by constant weights with int8 weights, activations quantised as they come."""
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 
-from optimizer.passes._graph import Floats, bypass, initializer, insert, nodes, present, weights
+from optimizer.passes._graph import Floats, bypass, initializer, insert, is_among, nodes, present, weights
 from optimizer.quantize.weights import quantize_channels
 
 # Below this a multiplication costs less than quantising its input.
@@ -18,22 +20,24 @@ class QuantizeDynamic(ir.passes.InPlacePass):
        floats again. ONNX Runtime fuses these into one kernel.
     3. Gemm is taken when it is a plain x @ W (+ c): alpha and beta 1, x not transposed.
     4. Matrices of fewer than 4096 weights stay float, and so does a first input that is not float32.
+    5. With ``layers``, the names of nodes' outputs, only those.
     """
 
-    def __init__(self, *, saturates: bool) -> None:
+    def __init__(self, *, saturates: bool, layers: Collection[str] | None = None) -> None:
         """``saturates``: the target may lack VNNI (see ``weights``)."""
         self.saturates = saturates
+        self.layers = layers
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise all that qualify."""
         inputs: dict[ir.Value, ir.Node] = {}
         shared: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = {}
         modified = False
-        for node in nodes(model.graph, "MatMul", "Gemm"):
-            data, value = node.inputs[:2]
-            transposed, weight = _plain_transposed(node), weights(value)
-            if transposed is None or data is None or value is None or not _qualifies(weight):
+        for node in quantisable(model.graph):
+            if not is_among(node, self.layers):
                 continue
+            data, value = present(node.inputs[0]), present(node.inputs[1])
+            transposed = present(_plain_transposed(node))
             key = (value, transposed)
             if key not in shared:
                 shared[key] = self._quantise(model.graph, value, transposed=transposed)
@@ -53,6 +57,17 @@ class QuantizeDynamic(ir.passes.InPlacePass):
             initializer(graph, f"{value.name}_s8", np.ascontiguousarray(quantised.T)),
             initializer(graph, f"{value.name}_scale", scale),
         )
+
+
+def quantisable(graph: ir.Graph) -> list[ir.Node]:
+    """The MatMul and Gemm nodes that rules 3 and 4 name, in the order of the graph."""
+    return [
+        node
+        for node in nodes(graph, "MatMul", "Gemm")
+        if node.inputs[0] is not None
+        and _plain_transposed(node) is not None
+        and _qualifies(weights(node.inputs[1]))
+    ]
 
 
 def _qualifies(weight: Floats | None) -> bool:

@@ -1,12 +1,22 @@
 """Convolutions and MatMuls in int8 with activation ranges from calibration data (QDQ form)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from optimizer.passes._graph import Array, constant, initializer, insert, nodes, present, sole_user, weights
+from optimizer.passes._graph import (
+    Array,
+    constant,
+    initializer,
+    insert,
+    is_among,
+    nodes,
+    present,
+    sole_user,
+    weights,
+)
 from optimizer.quantize.ranges import Range, scale_and_zero_point
 from optimizer.quantize.weights import channels_last_order, quantize_channels
 
@@ -24,19 +34,30 @@ class QuantizeStatic(ir.passes.InPlacePass):
        accuracy.
     4. The first ``keep_first`` convolutions stay float; they are often the most sensitive.
     5. A node one of whose ranges was not observed stays float.
+    6. With ``layers``, the names of nodes' outputs, only those.
     """
 
-    def __init__(self, ranges: Mapping[str, Range], *, saturates: bool, keep_first: int = 0) -> None:
+    def __init__(
+        self,
+        ranges: Mapping[str, Range],
+        *,
+        saturates: bool,
+        keep_first: int = 0,
+        layers: Collection[str] | None = None,
+    ) -> None:
         """``ranges``: by value name, from ``ranges.observe``; ``saturates``: see ``weights``."""
         self.ranges = ranges
         self.saturates = saturates
         self.keep_first = keep_first
+        self.layers = layers
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise the weights first and then, once each, the activations around them."""
         graph = model.graph
         activations: dict[ir.Value, None] = {}
         for node in quantisable(graph, self.keep_first):
+            if not is_among(node, self.layers):
+                continue
             around = _activations(node)
             if all(value.name in self.ranges for value in around):
                 input_scale, _ = scale_and_zero_point(*self.ranges[str(around[0].name)])

@@ -63,3 +63,11 @@ def test_weights_that_are_not_finite_stay(make, apply, weight):
     weight[3, 4] = np.nan
     model = make("g (float[a, 64] x) => (float[a, 96] y) { y = MatMul (x, w) }", w=weight)
     assert not apply(QuantizeDynamic(saturates=True), model).modified
+
+
+def test_only_the_named_layers_are_quantised(make, apply, rng):
+    text = "g (float[n, 64] x) => (float[n, 64] y) { h = MatMul (x, w) y = MatMul (h, v) }"
+    weights = {name: rng.normal(size=(64, 64)).astype(np.float32) for name in ("w", "v")}
+    operators = apply(QuantizeDynamic(saturates=True, layers={"y"}), make(text, **weights)).operators
+    assert operators.count("MatMul") == operators.count("MatMulInteger") == 1
+    assert operators[0] == "MatMul"

@@ -23,3 +23,10 @@ def test_a_small_table_stays(make, apply):
 def test_a_gather_along_another_axis_stays(make, apply):
     text = "g (int64[a] ids) => (float[1000, a] y) { y = Gather <axis = 1> (table, ids) }"
     assert not apply(QuantizeEmbeddings(), make(text, table=np.ones((1000, 96), np.float32))).modified
+
+
+def test_only_the_named_layers_are_quantised(make, apply, rng):
+    text = "g (int64[n] i) => (float[n, 256] y, float[n, 256] z) { y = Gather (t, i) z = Gather (u, i) }"
+    tables = {name: rng.normal(size=(300, 256)).astype(np.float32) for name in ("t", "u")}
+    operators = apply(QuantizeEmbeddings(layers={"z"}), make(text, **tables)).operators
+    assert operators == ["Gather", "Gather", "Gather", "Cast", "Mul"]

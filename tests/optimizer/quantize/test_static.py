@@ -55,3 +55,10 @@ def test_the_first_convolutions_can_be_kept(model, samples):
 
 def test_without_ranges_nothing_is_quantised(model, apply):
     assert not apply(QuantizeStatic({}, saturates=True), model).modified
+
+
+def test_only_the_named_layers_are_quantised(model, samples):
+    step = QuantizeStatic(ranges_of(model, samples), saturates=True, layers={"y"})
+    graph = step(ir.from_proto(model)).model.graph
+    quantised = [node.inputs[1].producer() is not None for node in graph if node.op_type == "Conv"]
+    assert quantised == [False, False, True]
