@@ -58,7 +58,7 @@ def test_only_what_is_in_the_image_changes_it(
     tree: Path, image_of: Callable[[Path], tuple[str, set[str]]]
 ) -> None:
     digest, files = image_of(tree)
-    assert {name.split("/")[0] for name in files} == {"bundle", "handlers"}
+    assert {name.split("/")[0] for name in files} == {".dockerignore", "bundle", "handlers"}
     assert {"handlers/inference/Dockerfile", "handlers/inference/app.py", "bundle/manifest.py"} <= files
 
     with (tree / "infra" / "endpoint.py").open("a") as file:
