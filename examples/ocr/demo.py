@@ -27,6 +27,7 @@ from emulator.server import CannotStart, Emulator
 from examples.deployment import BIN, ROOT, Deployment, Failed
 from examples.ocr.client import Recogniser, json_request
 from examples.ocr.lines import draw_text
+from scripts.from_wheel import take
 
 WORK = ROOT / "build" / "demo"
 MODEL = WORK / "ch_PP-OCRv4_rec_infer.onnx"
@@ -72,16 +73,8 @@ def timed(what: str) -> Iterator[None]:
 
 def take_model() -> None:
     """The trained model, out of its package."""
-    member = f"rapidocr_onnxruntime/models/{MODEL.name}"
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "from_wheel.py"),
-        "rapidocr-onnxruntime",
-        member,
-        str(MODEL),
-    ]
     with timed(str(MODEL.relative_to(ROOT))):
-        subprocess.run(command, check=True)
+        take("rapidocr-onnxruntime", f"rapidocr_onnxruntime/models/{MODEL.name}", MODEL)
 
 
 def optimize() -> dict[str, Any]:

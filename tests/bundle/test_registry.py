@@ -43,17 +43,11 @@ def connect(endpoint: str, bucket: str = BUCKET) -> Registry:
 @pytest.fixture
 def registry(endpoint: str) -> Iterator[Registry]:
     registry = connect(endpoint)
-    bucket = boto3.resource(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    ).Bucket(BUCKET)
-    bucket.create()
+    registry._client.create_bucket(Bucket=BUCKET)
     yield registry
-    bucket.objects.delete()
-    bucket.delete()
+    for key in keys(registry):
+        registry._client.delete_object(Bucket=BUCKET, Key=key)
+    registry._client.delete_bucket(Bucket=BUCKET)
 
 
 def keys(registry: Registry) -> list[str]:

@@ -1,13 +1,12 @@
 """A real model pressed, pushed and deployed by the real commands into an emulated AWS, once for all tests."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from emulator.server import Emulator
-from examples.deployment import ROOT, Deployment
+from examples.deployment import Deployment
+from scripts.from_wheel import take
 from tests.e2e.cloud import Cloud, press
 from tests.e2e.samples import write_samples
 
@@ -19,14 +18,7 @@ MEMBER = "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("cloud")
     model = folder / "cls.onnx"
-    take = [
-        sys.executable,
-        str(ROOT / "scripts" / "from_wheel.py"),
-        "rapidocr-onnxruntime",
-        MEMBER,
-        str(model),
-    ]
-    subprocess.run(take, check=True)
+    take(PACKAGE, MEMBER, model)
     write_samples(folder)
     bundle = press(folder, model, "--metric", "cosine", "--max-drop", "0.01")
     with Emulator(state_dir=folder / "emulator") as emulator, pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,1 @@
+"""What `make setup` runs, and what takes single files out of packages."""
