@@ -101,13 +101,16 @@ def insert(
 
 
 def replace(old: ir.Value, new: ir.Value) -> None:
-    """Let everything that reads ``old`` read ``new``, which takes over its name, type and shape."""
+    """Let everything that reads ``old`` read ``new``, which takes over its type, shape and name.
+
+    So what a layer gives keeps its name, whatever computes it. A graph's own inputs and outputs stay theirs.
+    """
     new.type = old.type or new.type
     new.shape = old.shape or new.shape
     name = old.name
-    output = old.is_graph_output()
+    renamed = old.is_graph_output() or (new.producer() is not None and not new.is_graph_output())
     old.replace_all_uses_with(new, replace_graph_outputs=True)
-    if output:
+    if renamed:
         old.name = f"{name}_replaced"
         new.name = name
 
@@ -116,3 +119,10 @@ def bypass(node: ir.Node, value: ir.Value) -> None:
     """Remove a node of one output, whose readers read ``value`` from now on."""
     replace(node.outputs[0], value)
     present(node.graph).remove(node, safe=True)
+
+
+def supersede(node: ir.Node, value: ir.Value) -> None:
+    """Remove a node of one output, whose name ``value``, a new one, gets: layers are known by it."""
+    name = node.outputs[0].name
+    bypass(node, value)
+    value.name = name
