@@ -1,16 +1,20 @@
 """Passes that make a graph simpler without changing what it computes: one file, one class, one test each."""
 
+from optimizer.passes.approximate_gelu import ApproximateGelu
 from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
+from optimizer.passes.fuse_attention import FuseAttention
 from optimizer.passes.fuse_hard_swish import FuseHardSwish
 from optimizer.passes.merge_matmuls import MergeMatMuls
 from optimizer.passes.raise_opset import RaiseOpset
 
 __all__ = [
+    "ApproximateGelu",
     "FoldAffine",
     "FoldBatchNormalization",
     "FoldConstants",
+    "FuseAttention",
     "FuseHardSwish",
     "MergeMatMuls",
     "RaiseOpset",
