@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from optimizer.errors import InputError
 from optimizer.metrics import REGISTRY, FunctionMetric, find_metric
+from optimizer.metrics.sequences import distance
 
 
 def value(name, outputs, labels):
@@ -31,6 +34,11 @@ SCORES = np.array([[[0.1, 0.9]], [[0.8, 0.2]], [[0.3, 0.7]], [[0.6, 0.4]]], np.f
         ("auc", SCORES, [1, 0, 0, 1], 0.75),
         ("auc", np.ones((4, 1, 1), np.float32), [1, 0, 0, 1], 0.5),
         ("log-loss", SCORES, [1, 0, 1, 0], np.log([0.9, 0.8, 0.7, 0.6]).mean()),
+        ("top2", np.arange(10, dtype=np.float32)[None, None], [8], 1),
+        ("top2", np.arange(10, dtype=np.float32)[None, None], [7], 0),
+        ("cosine-worst", np.array([[1.0, 0.0], [0.0, 2.0]]), [[2.0, 0.0], [1.0, 1.0]], np.sqrt(0.5)),
+        ("iou", np.array([[[0.9, 0.8, 0.1]], [[0.1, 0.2, 0.3]]]), [[[1, 0, 0]], [[0, 0, 0]]], 0.75),
+        ("iou", np.array([[[-1.0, 2.0, 3.0]]]), [[[0, 1, 0]]], 0.5),
         ("rmse", np.array([[1.0], [2.0]]), [[1.0], [4.0]], -np.sqrt(2)),
         ("mae", np.array([[1.0], [2.0]]), [[1.0], [4.0]], -1),
         ("cosine", np.array([[1.0, 0.0], [0.0, 2.0]]), [[2.0, 0.0], [1.0, 1.0]], (1 + np.sqrt(0.5)) / 2),
@@ -43,10 +51,11 @@ def test_values(name, outputs, labels, expected):
 @pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"auc", "log-loss"}))
 def test_the_original_is_best_beside_itself(name):
     metric = find_metric(name)
-    outputs = [{"y": np.random.default_rng(seed).normal(size=(1, 2))} for seed in range(9)]
+    dice = np.random.default_rng(0)
+    outputs = [{"y": dice.normal(size=(1, 4))} for _ in range(9)]
     rows = [metric.row(one, metric.truth(one)) for one in outputs]
-    others = [metric.row({"y": -one["y"]}, metric.truth(one)) for one in outputs]
-    assert metric.value(rows) == pytest.approx(0 if name in ("rmse", "mae") else 1)
+    others = [metric.row({"y": dice.normal(size=(1, 4))}, metric.truth(one)) for one in outputs]
+    assert metric.value(rows) == pytest.approx(0 if name in ("rmse", "mae", "cer") else 1)
     assert name == "top5" or metric.value(others) < metric.value(rows)
 
 
@@ -96,3 +105,50 @@ def test_a_function_gets_lists_where_shapes_differ_and_dicts_of_several_outputs(
     truth = {"a": np.array(1), "b": np.array(1)}
     rows = [metric.row({"a": np.zeros((1, n)), "b": np.zeros((1, 2))}, truth) for n in (2, 3)]
     assert metric.value(rows) == 4
+
+
+def steps(*classes):
+    """Scores [1, steps, 5] whose best classes are these."""
+    return np.eye(5, dtype=np.float32)[list(classes)][None]
+
+
+@pytest.mark.parametrize(
+    ("read", "label", "rate"),
+    [
+        (steps(1, 1, 0, 1, 2), [1, 1, 2], 0),
+        (steps(1, 0, 3), [1, 2, 3, 0, 0], 1 / 3),
+        (steps(0, 0, 0), [1, 2], 1),
+        (steps(4, 1, 2), [1, 2], 1 / 2),
+        (steps(2, 1), [1, 2], 1),
+    ],
+)
+def test_character_error_rate(read, label, rate):
+    assert value("cer", [read], [label]) == pytest.approx(-rate)
+
+
+def test_character_error_rate_is_over_all_characters():
+    assert value("cer", [steps(1, 2, 3), steps(4)], [[1, 2, 3], [3]]) == pytest.approx(-1 / 4)
+
+
+@given(
+    st.lists(st.integers(1, 3), max_size=6),
+    st.lists(st.integers(1, 3), max_size=6),
+    st.lists(st.integers(1, 3), max_size=6),
+)
+def test_edit_distance_is_a_metric(a, b, c):
+    assert distance(a, b) == distance(b, a)
+    assert (distance(a, b) == 0) == (a == b)
+    assert distance(a, c) <= distance(a, b) + distance(b, c)
+    assert abs(len(a) - len(b)) <= distance(a, b) <= max(len(a), len(b))
+
+
+def test_retrieval_compares_neighbours_and_survives_resampling():
+    metric = find_metric("retrieval-top1")
+    truth = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    same = [metric.row({"y": one * 3}, {"y": one}) for one in truth]
+    assert metric.value(same) == 1
+    swapped = [
+        metric.row({"y": one}, {"y": true}) for one, true in zip(truth[[0, 2, 1, 3]], truth, strict=True)
+    ]
+    assert metric.value(swapped) == 0
+    assert metric.value([*same, same[0], same[0]]) == 1
