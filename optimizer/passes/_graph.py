@@ -119,10 +119,3 @@ def bypass(node: ir.Node, value: ir.Value) -> None:
     """Remove a node of one output, whose readers read ``value`` from now on."""
     replace(node.outputs[0], value)
     present(node.graph).remove(node, safe=True)
-
-
-def supersede(node: ir.Node, value: ir.Value) -> None:
-    """Remove a node of one output, whose name ``value``, a new one, gets: layers are known by it."""
-    name = node.outputs[0].name
-    bypass(node, value)
-    value.name = name

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from optimizer.passes._graph import initializer, insert, nodes, present, sole_user, split_constant, supersede
+from optimizer.passes._graph import bypass, initializer, insert, nodes, present, sole_user, split_constant
 
 _DOMAIN = "com.microsoft"
 
@@ -103,4 +103,4 @@ def _fuse(end: ir.Node, x: ir.Value, factor: float) -> None:
         result = insert(
             end, "Mul", [result, initializer(graph, "factor", np.array(factor, np.float32))]
         ).outputs[0]
-    supersede(end, result)
+    bypass(end, result)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from optimizer.passes._graph import (
+    bypass,
     constant,
     initializer,
     insert,
@@ -13,7 +14,6 @@ from optimizer.passes._graph import (
     present,
     scalar,
     sole_user,
-    supersede,
 )
 from optimizer.passes._padding import Padding, padding_mask
 
@@ -194,7 +194,7 @@ def _fuse(found: _Attention, padding: Padding | None) -> None:
         inputs += [None, None, _expanded(end, found)]
     node = ir.node("MultiHeadAttention", inputs, attributes, domain=_DOMAIN)
     present(end.graph).insert_before(end, node)
-    supersede(end, node.outputs[0])
+    bypass(end, node.outputs[0])
 
 
 def _expanded(before: ir.Node, found: _Attention) -> ir.Value:
