@@ -25,7 +25,7 @@ _DAMPINGS = (0.01, 0.1, 1.0)
 _SMALLEST = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gptq:
     """The rounding for one layer: ``second`` is E[x x^T] of what it reads, ``mean`` is E[x]."""
 
