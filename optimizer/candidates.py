@@ -1,111 +1,158 @@
-"""What is tried: each recipe turns the original model into another that might serve better."""
+"""Candidates: built from their plans, measured once, and kept in the work folder."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+import hashlib
+from pathlib import Path
 
-import onnx
-import onnx_ir as ir
+import onnxruntime as ort
 
-from bundle.manifest import AppliedPass, Target
-from optimizer.data import Sample
-from optimizer.normalise import apply_passes, equal_outputs, normalise, tidy
-from optimizer.quantize import QuantizeDynamic, QuantizeEmbeddings, QuantizeStatic
-from optimizer.quantize.ranges import Range, observe
-from optimizer.quantize.static import observed_names, quantisable
-from optimizer.runtime import optimised_session, run
-from optimizer.source import Model
+from optimizer.choose import File, Measured, Race, Tried, as_it_was, contenders, is_hopeless, is_same
+from optimizer.errors import InputError
+from optimizer.evaluate import Scores
+from optimizer.job import Job
+from optimizer.measure import cold_starts_ms, latencies, representative
+from optimizer.runtime import ort_format, serving_session
+from optimizer.search.build import Builder, Built
+from optimizer.search.plan import CLEAN, ORIGINAL, Plan
 
-Built = tuple[bytes, list[AppliedPass]]
-
-_COMPARED_SAMPLES = 2  # for the equality of the cleaned graph; the metric sees many more
-_KEEP_FIRST = 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A candidate by name; ``build`` gives nothing where there is nothing to do in this model."""
-
-    name: str
-    title: str
-    build: Callable[[], Built | None]
+_STAGES = (32, 128)  # after so many samples, a hopeless candidate is given up
+_TIMING_BUDGET_S = 0.8
+_RACING_BUDGET_S = 1.5
+# Fusions of ONNX Runtime that are faster on some models and slower on others.
+_DOUBTFUL_FUSION, _ITS_OPERATOR = "SkipLayerNormFusion", b"SkipLayerNormalization"
 
 
-class Recipes:
-    """The recipes for one model; what several of them need is computed once."""
+class Candidates:
+    """The plans that were measured for one job, in order."""
 
-    def __init__(self, model: Model, calibration: list[Sample], target: Target, seed: int) -> None:
-        """``target`` decides whether int8 sums may saturate."""
-        self.model = model
-        self.calibration = calibration
-        self.saturates = target == "x86_64"
-        self.seed = seed
+    def __init__(self, job: Job, builder: Builder) -> None:
+        self.job = job
+        self.builder = builder
+        self._tried: dict[str, Tried] = {}
+        self._feeds = representative([sample.feeds for sample in job.selection])
 
-    def __iter__(self) -> Iterator[Recipe]:
-        """In the order in which they are tried, the safest first."""
-        yield Recipe("original", "the original, optimised by ONNX Runtime", lambda: (self.model.data, []))
-        yield Recipe("clean", "cleaned graph (lossless)", lambda: self.clean if self.clean[1] else None)
-        yield Recipe("dynamic", "dynamic int8 MatMul", lambda: self._quantised(self._dynamic()))
-        yield Recipe(
-            "dynamic-embeddings",
-            "dynamic int8 MatMul, int8 embeddings",
-            lambda: self._quantised(self._dynamic(), self._embeddings()),
-        )
-        yield Recipe("embeddings", "int8 embeddings", lambda: self._quantised(self._embeddings()))
-        yield Recipe("static", "static int8 Conv and MatMul", lambda: self._static(0))
-        yield Recipe(
-            "static-keep-first",
-            f"static int8, first {_KEEP_FIRST} convolutions float",
-            lambda: self._static(_KEEP_FIRST),
-        )
+    @property
+    def measured(self) -> list[Measured]:
+        """All, each as the file that serves the objective best."""
+        objective = self.job.options.objective
+        return [tried.served(objective) for tried in self._tried.values() if tried.applies]
 
-    @cached_property
-    def clean(self) -> Built:
-        """The model after the lossless passes."""
-        samples = self.calibration[:_COMPARED_SAMPLES]
-        names = self.model.outputs
-        expected = [run(self.model.session, sample.feeds, names) for sample in samples]
-
-        def same(data: bytes) -> bool:
-            session = optimised_session(data)
-            return equal_outputs(expected, [run(session, sample.feeds, names) for sample in samples])
-
-        return normalise(self.model.data, same)
-
-    @cached_property
-    def _clean_graph(self) -> ir.Graph:
-        return ir.from_proto(onnx.load_model_from_string(self.clean[0])).graph
-
-    @cached_property
-    def _ranges(self) -> dict[str, Range]:
-        feeds = (sample.feeds for sample in self.calibration)
-        return observe(self.clean[0], observed_names(self._clean_graph), feeds, self.seed)
-
-    def _dynamic(self) -> tuple[ir.passes.PassBase, AppliedPass]:
-        named = AppliedPass(name="QuantizeDynamic", parameters={"avx2_safe": self.saturates})
-        return QuantizeDynamic(saturates=self.saturates), named
-
-    def _embeddings(self) -> tuple[ir.passes.PassBase, AppliedPass]:
-        return QuantizeEmbeddings(), AppliedPass(name="QuantizeEmbeddings", parameters={})
-
-    def _static(self, keep_first: int) -> Built | None:
-        layers = quantisable(self._clean_graph, keep_first)
-        # Without a convolution, dynamic quantisation is faster and more exact.
-        if not any(node.op_type == "Conv" for node in layers):
+    def measure(self, plan: Plan) -> Measured | None:
+        """Build a candidate and measure it, or take what an earlier run measured."""
+        tried = self._tried.get(plan.name) or self.job.work.load(f"{plan.name}.result", Tried)
+        if tried is None or (tried.hopeless_at is not None and tried.hopeless_at < self.job.options.max_drop):
+            tried = self._try(plan)
+            self.job.work.save(f"{plan.name}.result", tried)
+        fresh = plan.name not in self._tried
+        self._tried[plan.name] = tried
+        if not tried.applies:
             return None
-        named = AppliedPass(
-            name="QuantizeStatic", parameters={"avx2_safe": self.saturates, "keep_first": keep_first}
-        )
-        return self._quantised(
-            (QuantizeStatic(self._ranges, saturates=self.saturates, keep_first=keep_first), named)
-        )
+        measured = tried.served(self.job.options.objective)
+        if fresh:
+            self.job.tell(measured.sentence(self.job.options.max_drop))
+        return measured
 
-    def _quantised(self, *steps: tuple[ir.passes.PassBase, AppliedPass]) -> Built | None:
-        """The cleaned model after these passes; nothing if one of them found nothing to do."""
-        data, applied = self.clean
-        for step, named in steps:
-            changed, names = apply_passes(data, [step])
-            if not names:
-                return None
-            data, applied = changed, [*applied, named]
-        return apply_passes(data, tidy())[0], applied
+    def path(self, measured: Measured, kind: str) -> Path:
+        """A candidate's file, built again if an earlier run let it go."""
+        name = f"{measured.name}.onnx" if kind == "model.onnx" else measured.ort_file
+        path = self.job.work.path(name)
+        if not path.exists():
+            built = self.builder.build(measured.plan)
+            if built is not None:
+                self._files(measured.plan, built)
+        return path
+
+    def served(self, measured: Measured) -> ort.InferenceSession:
+        """A session as a server would have it."""
+        return serving_session(self.path(measured, measured.serve))
+
+    def race(self) -> list[Measured]:
+        """All candidates, those that may be the fastest timed once more, all in the same rounds.
+
+        A machine is not equally fast all the time, so candidates that were timed one after the other, each
+        beside the original, cannot be told apart finely.
+        """
+        measured, options = self.measured, self.job.options
+        racing = contenders(measured, options.max_drop)
+        if options.objective != "latency" or len(racing) < 2:
+            return measured
+        names = ",".join(f"{one.name}/{one.served_file}" for one in racing)
+        key = f"race-{hashlib.sha256(names.encode()).hexdigest()[:16]}.result"
+        race = self.job.work.load(key, Race)
+        if race is None:
+            self.job.tell("timing all that are within the bound together")
+            sessions = {one.name: self.served(one) for one in racing}
+            budget = _RACING_BUDGET_S * len(racing)
+            race = Race(latencies(self.job.model.session, sessions, self._feeds, budget, options.seed))
+            self.job.work.save(key, race)
+        times = race.times
+        return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
+
+    def _try(self, plan: Plan) -> Tried:
+        title = plan.title(len(self.builder.treatable) if plan not in (ORIGINAL, CLEAN) else 0)
+        self.job.tell(f"trying: {title}")
+        try:
+            built = self.builder.build(plan)
+            if built is None:
+                return Tried(plan=plan, title=title, applies=False)
+            return self._measure(plan, title, built)
+        except (InputError, OSError):
+            raise
+        except Exception as error:
+            if plan == ORIGINAL:
+                raise InputError(
+                    f"{self.job.options.model} cannot be measured ({error}): repair the model."
+                ) from error
+            return Tried(plan=plan, title=title, failure=f"{type(error).__name__}: {error}"[:300])
+
+    def _measure(self, plan: Plan, title: str, built: Built) -> Tried:
+        job = self.job
+        paths = self._files(plan, built)
+        sessions = {name: serving_session(path) for name, path in paths.items()}
+        if plan == ORIGINAL:  # beside itself: a few samples say all
+            scores, hopeless_at = job.judge.score(sessions["onnx"], job.selection[: _STAGES[0]]), None
+        else:
+            scores, hopeless_at = self._select(sessions["onnx"])
+        timed = latencies(job.model.session, sessions, self._feeds, _TIMING_BUDGET_S, job.options.seed)
+        if plan == ORIGINAL:
+            timed = {name: as_it_was(t) if name == "onnx" or is_same(t) else t for name, t in timed.items()}
+        original = job.work.file("original.onnx", lambda: job.model.data)
+        cold = cold_starts_ms({**paths, "original": original}, self._feeds[0])
+        tried = Tried(
+            plan=plan,
+            title=title,
+            applied=built[1],
+            files={
+                name: File(size_bytes=path.stat().st_size, cold_start_ms=cold[name], latency=timed[name])
+                for name, path in paths.items()
+            },
+            original_bytes=job.model.source.size,
+            original_cold_start_ms=cold["original"],
+            scores=scores,
+            hopeless_at=hopeless_at,
+        )
+        if not tried.served("latency").is_within(job.options.max_drop):
+            # Large, and quickly built again should another bound want it.
+            for path in paths.values():
+                if path != original:
+                    path.unlink()
+        return tried
+
+    def _files(self, plan: Plan, built: Built) -> dict[str, Path]:
+        """The model as ``.onnx``, and in ORT format in one or two ways."""
+        data, work = built[0], self.job.work
+        files = {"onnx": work.write(f"{plan.name}.onnx", data)}
+        plain = ort_format(data)
+        files["ort"] = work.write(f"{plan.name}.ort", plain)
+        if _ITS_OPERATOR in plain:
+            files["ort-2"] = work.write(f"{plan.name}.ort-2.ort", ort_format(data, [_DOUBTFUL_FUSION]))
+        return files
+
+    def _select(self, session: ort.InferenceSession) -> tuple[Scores, float | None]:
+        """Scores on selection samples; the bound at which a candidate was given up, if it was."""
+        bound, selection = self.job.options.max_drop, self.job.selection
+        for count in _STAGES:
+            if len(selection) > 1.5 * count:
+                scores = self.job.judge.score(session, selection[:count])
+                if is_hopeless(scores, bound):
+                    return scores, bound
+        return self.job.judge.score(session, selection), None

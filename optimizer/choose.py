@@ -8,6 +8,7 @@ import msgspec
 from bundle.manifest import AppliedPass, Figures
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
+from optimizer.search.plan import ORIGINAL, Plan
 from optimizer.units import size
 
 Objective = Literal["latency", "size", "cold-start"]
@@ -16,15 +17,15 @@ Objective = Literal["latency", "size", "cold-start"]
 _FASTER = 1.03
 _SAME_FILE = 0.97
 _SAME_SPEED = 0.95
-_HOPELESS_ERRORS = 4  # standard errors
+_HOPELESS_ERRORS = 3  # standard errors
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate's figures: those of the file that would be served. Kept in the work folder."""
+    """A candidate's figures: those of the file that would be served."""
 
     name: str
     title: str
-    applies: bool = True
+    plan: Plan = ORIGINAL
     failure: str = ""
     applied: list[AppliedPass] = []
     serve: Literal["model.onnx", "model.ort"] = "model.onnx"
@@ -34,16 +35,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency = Latency(ms=0, original_ms=0, ratio=0, low=0, high=0)
     scores: Scores | None = None
     hopeless_at: float | None = None
-
-    @classmethod
-    def not_applicable(cls, name: str, title: str) -> "Measured":
-        """There is nothing in the model that this recipe would change."""
-        return cls(name=name, title=title, applies=False)
-
-    @classmethod
-    def failed(cls, name: str, title: str, reason: str) -> "Measured":
-        """It could not be built, loaded or run."""
-        return cls(name=name, title=title, failure=reason)
 
     @property
     def served_file(self) -> str:
@@ -82,6 +73,59 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     def is_within(self, bound: float) -> bool:
         """Whether its drop on selection samples, and one standard error more, is within the bound."""
         return self.scores is not None and not self.failure and self.scores.drop + self.scores.error <= bound
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a candidate's files, as a server would load it."""
+
+    size_bytes: int
+    cold_start_ms: float
+    latency: Latency
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was measured of a plan, whatever the bound and the objective; kept in the work folder."""
+
+    plan: Plan
+    title: str
+    applies: bool = True
+    failure: str = ""
+    applied: list[AppliedPass] = []
+    files: dict[str, File] = {}
+    original_bytes: int = 0
+    original_cold_start_ms: float = 0
+    scores: Scores | None = None
+    hopeless_at: float | None = None
+
+    def served(self, objective: Objective) -> Measured:
+        """The candidate as the file that serves the objective best."""
+        if not self.files:
+            return Measured(name=self.plan.name, title=self.title, plan=self.plan, failure=self.failure)
+        timed = {name: file.latency for name, file in self.files.items()}
+        cold = {name: file.cold_start_ms for name, file in self.files.items()}
+        chosen = choose_file(timed, cold, objective)
+        best_ort = max((name for name in timed if name != "onnx"), key=lambda name: timed[name].ratio)
+        file, latency = self.files[chosen], timed[chosen]
+        ort_file = best_ort if chosen == "onnx" else chosen
+        return Measured(
+            name=self.plan.name,
+            title=self.title,
+            plan=self.plan,
+            applied=self.applied,
+            serve="model.onnx" if chosen == "onnx" else "model.ort",
+            ort_file=f"{self.plan.name}.{ort_file}" + ("" if ort_file == "ort" else ".ort"),
+            before=Figures(
+                size_bytes=self.original_bytes,
+                latency_ms=latency.original_ms,
+                cold_start_ms=self.original_cold_start_ms,
+            ),
+            after=Figures(
+                size_bytes=file.size_bytes, latency_ms=latency.ms, cold_start_ms=file.cold_start_ms
+            ),
+            latency=latency,
+            scores=self.scores,
+            hopeless_at=self.hopeless_at,
+        )
 
 
 class Race(msgspec.Struct, frozen=True):

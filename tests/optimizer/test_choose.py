@@ -71,7 +71,7 @@ def test_what_is_faster_only_by_noise_is_not_chosen():
 
 
 def test_a_candidate_that_failed_or_was_given_up_is_not_chosen():
-    failed = Measured.failed("failed", "failed", "no kernel")
+    failed = Measured(name="failed", title="failed", failure="no kernel")
     given_up = msgspec.structs.replace(candidate("given-up", 3), hopeless_at=0.001)
     assert names([ORIGINAL, failed, given_up]) == ["original"]
 

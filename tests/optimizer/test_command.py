@@ -119,12 +119,12 @@ class TestBundle:
 
     def test_a_second_run_is_quick_and_gives_the_same_digest(self, press, monkeypatch):
         first = json.loads(press("--json")[1])
-        monkeypatch.setattr("optimizer.press.latencies", None)  # nothing is measured again
+        monkeypatch.setattr("optimizer.candidates.latencies", None)  # nothing is measured again
         assert json.loads(press("--json")[1]) == first
 
     def test_another_bound_reuses_what_was_measured(self, press, monkeypatch):
         press("--max-drop", "0.5")
-        monkeypatch.setattr("optimizer.press.latencies", None)
+        monkeypatch.setattr("optimizer.candidates.latencies", None)
         status, out, _ = press("--json", max_drop="0.4")
         assert status == 0
         assert json.loads(out)["bound"] == 0.4

@@ -1,0 +1,1 @@
+"""Mixed precision: which layer gets which treatment, found by measuring."""

@@ -1,0 +1,47 @@
+"""A plan: what is done to a model's graph as a whole, and to each of its layers."""
+
+import hashlib
+from collections import Counter
+from typing import Literal
+
+import msgspec
+
+Treatment = Literal["static", "dynamic", "embedding"]
+
+_WORDS: dict[Treatment, str] = {
+    "static": "static int8",
+    "dynamic": "dynamic int8",
+    "embedding": "int8 embeddings",
+}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as it might be served.
+
+    ``layers`` holds treatments by layer; a layer is named by the first output of its node in the cleaned
+    graph, and what is not named stays float.
+    """
+
+    graph: Literal["original", "clean"] = "clean"
+    layers: dict[str, Treatment] = {}
+
+    @property
+    def name(self) -> str:
+        """The same for equal plans, on every machine: what results are kept under."""
+        if not self.layers:
+            return self.graph
+        return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).hexdigest()[:16]
+
+    def title(self, treatable: int) -> str:
+        """What a person calls it; ``treatable`` layers could be treated in all."""
+        if self.graph == "original":
+            return "the original, optimised by ONNX Runtime"
+        if not self.layers:
+            return "cleaned graph (lossless)"
+        counts = Counter(self.layers.values())
+        parts = [f"{_WORDS[treatment]} {counts[treatment]}" for treatment in _WORDS if counts[treatment]]
+        left = treatable - len(self.layers)
+        return ", ".join([*parts, f"float {left}"] if left else parts)
+
+
+ORIGINAL, CLEAN = Plan(graph="original"), Plan()

@@ -1,0 +1,139 @@
+"""The search: what each layer costs and gains, a chain of plans out of it, and the best link of the chain."""
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+import onnx
+
+from optimizer.candidates import Candidates
+from optimizer.choose import Objective
+from optimizer.job import Job
+from optimizer.measure import representative
+from optimizer.search.build import Builder
+from optimizer.search.chain import Choice, Link, chain, cheapest_within
+from optimizer.search.plan import CLEAN, ORIGINAL, Plan, Treatment
+from optimizer.search.profile import layer_times
+from optimizer.search.sensitivity import Sensitivity
+
+_PROFILED_SIZES = 3
+_SENSITIVITY_SHARE = 0.25  # of the time that is left
+_TOLERANCE = 0.01
+# What a share of the original's time and of its bytes counts, by objective.
+_WEIGHTS: Mapping[Objective, tuple[float, float]] = {
+    "latency": (1.0, 0.1),
+    "size": (0.1, 1.0),
+    "cold-start": (0.5, 0.5),
+}
+
+
+class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer under one treatment (None: float): ms a run, bytes of weights, and the error it makes."""
+
+    layer: str
+    treatment: Treatment | None
+    ms: float
+    size_bytes: float
+    error: float
+
+
+class LayerTable(msgspec.Struct, frozen=True):
+    """What was measured layer by layer. Kept in the work folder."""
+
+    rows: list[LayerFigures]
+
+
+def search(job: Job, builder: Builder, candidates: Candidates) -> None:
+    """Measure the candidates that may be the best one."""
+    candidates.measure(ORIGINAL)
+    candidates.measure(CLEAN)
+    if job.seconds_left <= 0 or not builder.treatable:
+        return
+    table = job.work.load("layers.result", LayerTable)
+    if table is None:
+        job.tell(f"trying: the {len(builder.treatable)} layers one by one")
+        table = measure_layers(job, builder)
+        job.work.save("layers.result", table)
+    links = chain(_options(table, job.options.objective, job.model.source.size))
+    bound = job.options.max_drop
+
+    def drop_of(link: Link) -> float | None:
+        if job.seconds_left <= 0:
+            job.tell("the time budget is spent: the rest is not tried")
+            return None
+        measured = candidates.measure(Plan(layers=link.layers))
+        if measured is None or measured.scores is None:
+            return float("inf")
+        return measured.scores.drop + measured.scores.error
+
+    cheapest_within(links, bound, drop_of, _TOLERANCE)
+
+
+def measure_layers(job: Job, builder: Builder) -> LayerTable:
+    """Time, size and error of every layer under every treatment that it can have."""
+    treatable = builder.treatable
+    treated: dict[Treatment, bytes] = {}
+    for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
+        everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
+        built = builder.build(Plan(layers=everywhere))
+        if built is not None:
+            treated[treatment] = built[0]
+    feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
+    clean = builder.clean[0]
+    graph = onnx.load_model_from_string(clean).graph
+    known = {output for node in graph.node for output in node.output}
+    times: dict[Choice, dict[str, float]] = {
+        treatment: layer_times(data, treatable, known, feeds) for treatment, data in treated.items()
+    }
+    times[None] = layer_times(clean, treatable, known, feeds)
+    errors = Sensitivity(clean, treated, treatable, job.outputs).errors(
+        [sample.feeds for sample in job.tuning],
+        until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
+    )
+    sizes = _weight_bytes(graph, treatable)
+    rows = []
+    for layer in treatable:
+        plain = times[None].get(layer, 0.0)
+        rows.append(LayerFigures(layer=layer, treatment=None, ms=plain, size_bytes=sizes[layer], error=0.0))
+        rows.extend(
+            LayerFigures(
+                layer=layer,
+                treatment=treatment,
+                ms=times[treatment].get(layer, plain),
+                size_bytes=sizes[layer] / 4,
+                error=error,
+            )
+            for treatment, error in errors.get(layer, {}).items()
+        )
+    return LayerTable(rows)
+
+
+def _weight_bytes(graph: onnx.GraphProto, layers: Mapping[str, object]) -> dict[str, int]:
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return {
+        node.output[0]: max(
+            (4 * int(_elements(constants[name])) for name in node.input if name in constants), default=0
+        )
+        for node in graph.node
+        if node.output and node.output[0] in layers
+    }
+
+
+def _elements(tensor: onnx.TensorProto) -> int:
+    total = 1
+    for length in tensor.dims:
+        total *= length
+    return total
+
+
+def _options(
+    table: LayerTable, objective: Objective, original_bytes: int
+) -> dict[str, dict[Choice, tuple[float, float]]]:
+    """(cost, error) of each choice for each layer; costs are shares of the original's."""
+    for_ms, for_bytes = _WEIGHTS[objective]
+    all_ms = sum(row.ms for row in table.rows if row.treatment is None) or 1.0
+    options: dict[str, dict[Choice, tuple[float, float]]] = {}
+    for row in table.rows:
+        cost = for_ms * row.ms / all_ms + for_bytes * row.size_bytes / original_bytes
+        options.setdefault(row.layer, {})[row.treatment] = (cost, row.error)
+    return options
