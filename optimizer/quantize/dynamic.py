@@ -1,12 +1,12 @@
 """MatMul and Gemm by constant weights with int8 weights, activations quantised as they come."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
 
 from optimizer.passes._graph import Floats, bypass, initializer, insert, is_among, nodes, present, weights
-from optimizer.quantize.weights import quantize_channels
+from optimizer.quantize.weights import Rounding, quantize_channels
 
 # Below this a multiplication costs less than quantising its input.
 _MIN_WEIGHTS = 4096
@@ -21,26 +21,35 @@ class QuantizeDynamic(ir.passes.InPlacePass):
     3. Gemm is taken when it is a plain x @ W (+ c): alpha and beta 1, x not transposed.
     4. Matrices of fewer than 4096 weights stay float, and so does a first input that is not float32.
     5. With ``layers``, the names of nodes' outputs, only those.
+    6. ``rounding``, by layer, rounds the weights of those that it has; the rest are rounded to the nearest.
     """
 
-    def __init__(self, *, saturates: bool, layers: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        saturates: bool,
+        layers: Collection[str] | None = None,
+        rounding: Mapping[str, Rounding] | None = None,
+    ) -> None:
         """``saturates``: the target may lack VNNI (see ``weights``)."""
         self.saturates = saturates
         self.layers = layers
+        self.rounding = rounding or {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise all that qualify."""
         inputs: dict[ir.Value, ir.Node] = {}
-        shared: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = {}
+        shared: dict[tuple[ir.Value, bool, Rounding], tuple[ir.Value, ir.Value]] = {}
         modified = False
         for node in quantisable(model.graph):
             if not is_among(node, self.layers):
                 continue
             data, value = present(node.inputs[0]), present(node.inputs[1])
             transposed = present(_plain_transposed(node))
-            key = (value, transposed)
+            rounding = self.rounding.get(str(node.outputs[0].name), quantize_channels)
+            key = (value, transposed, rounding)
             if key not in shared:
-                shared[key] = self._quantise(model.graph, value, transposed=transposed)
+                shared[key] = self._quantise(model.graph, value, rounding, transposed=transposed)
             if data not in inputs:
                 # Stands before its first reader.
                 inputs[data] = insert(node, "DynamicQuantizeLinear", [data], outputs=3)
@@ -48,11 +57,13 @@ class QuantizeDynamic(ir.passes.InPlacePass):
             modified = True
         return ir.passes.PassResult(model, modified)
 
-    def _quantise(self, graph: ir.Graph, value: ir.Value, *, transposed: bool) -> tuple[ir.Value, ir.Value]:
+    def _quantise(
+        self, graph: ir.Graph, value: ir.Value, rounding: Rounding, *, transposed: bool
+    ) -> tuple[ir.Value, ir.Value]:
         """The weights as s8 [rows, columns], and their scales [columns]."""
         weight = present(weights(value))
         columns = weight if transposed else weight.T
-        quantised, scale = quantize_channels(columns, saturates=self.saturates)
+        quantised, scale = rounding(columns, (), saturates=self.saturates)
         return (
             initializer(graph, f"{value.name}_s8", np.ascontiguousarray(quantised.T)),
             initializer(graph, f"{value.name}_scale", scale),

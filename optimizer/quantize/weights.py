@@ -7,7 +7,7 @@ loses less, because two large neighbours are rare.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,15 @@ _SMALLEST = 1e-30
 
 Floats = npt.NDArray[np.floating[Any]]
 Order = npt.NDArray[np.intp]
+
+
+class Rounding(Protocol):
+    """What quantises a layer's weights: ``quantize_channels``, or what does better, knowing its inputs."""
+
+    def __call__(
+        self, weight: Floats, orders: Sequence[Order] = (), *, saturates: bool = True
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+        """As ``quantize_channels``."""
 
 
 def quantize_channels(

@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 
 from optimizer.quantize import QuantizeDynamic
@@ -71,3 +72,13 @@ def test_only_the_named_layers_are_quantised(make, apply, rng):
     operators = apply(QuantizeDynamic(saturates=True, layers={"y"}), make(text, **weights)).operators
     assert operators.count("MatMul") == operators.count("MatMulInteger") == 1
     assert operators[0] == "MatMul"
+
+
+def test_a_layer_may_have_a_rounding_of_its_own(make, apply, weight):
+    def half(rows, orders=(), *, saturates=True):
+        return np.full(rows.shape, 7, np.int8), np.ones(len(rows), np.float32)
+
+    text = "g (float[a, 64] x) => (float[a, 96] y, float[a, 96] z) { y = MatMul (x, w) z = MatMul (x, w) }"
+    applied = apply(QuantizeDynamic(saturates=True, rounding={"z": half}), make(text, w=weight))
+    stored = [onnx.numpy_helper.to_array(a) for a in applied.model.graph.initializer if a.data_type == 3]
+    assert sorted((array == 7).all() for array in stored if array.ndim == 2) == [False, True]
