@@ -120,11 +120,11 @@ def run_tool(command: list[str], log: Path, limit_s: float | None = LIMIT_S) -> 
     with log.open("w") as file, tempfile.TemporaryDirectory(dir=log.parent) as scratch:
         process = subprocess.Popen(
             ["nice", *command],
-            cwd=ROOT,
+            cwd=scratch,  # some leave files where they run
             stdout=file,
             stderr=file,
             start_new_session=True,
-            env={**os.environ, "TMPDIR": scratch},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": scratch},
         )
         try:
             status = process.wait(limit_s)
