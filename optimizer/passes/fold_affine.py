@@ -19,6 +19,7 @@ from optimizer.passes._graph import (
 from optimizer.passes.fold_batch_normalization import set_conv
 
 _FLOAT = (np.float32, np.float64)
+_TINY = 1e-6
 
 
 class FoldAffine(ir.passes.InPlacePass):
@@ -28,7 +29,9 @@ class FoldAffine(ir.passes.InPlacePass):
     2. Mul before a Conv: into its weights, by input channel. (An Add before a Conv is folded only if the
        Conv does not pad, because the padding is not shifted.)
     3. Mul after a MatMul by a constant matrix: into its columns; Mul before it: into its rows.
-    4. Only where the factor is constant along every axis but the channels, and does not widen its other
+    4. Mul by a number before an Add of a constant before a Conv: h * m + c is (h + c / m) * m, and the Mul
+       goes into the Conv, whose padding it does not change.
+    5. Only where the factor is constant along every axis but the channels, and does not widen its other
        operand.
     """
 
@@ -44,27 +47,52 @@ def _fold(graph: ir.Graph, node: ir.Node) -> bool:
     parts = split_constant(node) if node.graph is graph else None
     if parts is None or parts[1].dtype not in _FLOAT:
         return False
-    data, factor = parts
+    return _into_before(graph, node, *parts) or _into_after(graph, node, *parts)
+
+
+def _into_before(graph: ir.Graph, node: ir.Node, data: ir.Value, factor: Array) -> bool:
     before = data.producer()
-    if before is not None and before.domain == "" and sole_user(data) is node:
-        if before.op_type == "Conv" and _after_conv(graph, before, node, factor):
-            return True
-        if (
-            before.op_type == "MatMul"
-            and node.op_type == "Mul"
-            and _after_matmul(graph, before, node, factor)
-        ):
-            return True
+    if before is None or before.domain or sole_user(data) is not node:
+        return False
+    if before.op_type == "Conv":
+        return _after_conv(graph, before, node, factor)
+    fits = before.op_type == "MatMul" and node.op_type == "Mul"
+    return fits and _after_matmul(graph, before, node, factor)
+
+
+def _into_after(graph: ir.Graph, node: ir.Node, data: ir.Value, factor: Array) -> bool:
     after = sole_user(node.outputs[0])
-    if after is None or after.domain or after.inputs[0] is not node.outputs[0] or after.graph is not graph:
+    if after is None or after.domain or after.graph is not graph:
+        return False
+    if after.op_type == "Add" and node.op_type == "Mul" and factor.size == 1:
+        return _past_add(graph, node, data, after, factor)
+    if after.inputs[0] is not node.outputs[0]:
         return False
     if after.op_type == "Conv":
         return _before_conv(graph, node, data, after, factor)
-    return (
-        after.op_type == "MatMul"
-        and node.op_type == "Mul"
-        and _before_matmul(graph, node, data, after, factor)
-    )
+    fits = after.op_type == "MatMul" and node.op_type == "Mul"
+    return fits and _before_matmul(graph, node, data, after, factor)
+
+
+def _past_add(graph: ir.Graph, node: ir.Node, data: ir.Value, add: ir.Node, factor: Array) -> bool:
+    conv, parts, number = sole_user(add.outputs[0]), split_constant(add), float(factor.reshape(()))
+    if conv is None or conv.op_type != "Conv" or conv.domain or conv.inputs[0] is not add.outputs[0]:
+        return False
+    weight = weights(conv.inputs[1])
+    if add.domain or parts is None or parts[1].dtype not in _FLOAT or weight is None:
+        return False
+    if abs(number) < _TINY or factor.ndim > weight.ndim:
+        return False
+    shifted = (parts[1].astype(np.float64) / number).astype(parts[1].dtype)
+    shift = initializer(graph, f"{add.outputs[0].name}_shift", shifted)
+    add.replace_input_with(0, data)
+    add.replace_input_with(1, shift)
+    set_conv(graph, conv, weight * number, None)
+    # What the Add gives is another value now, which must not be known by the old one's name.
+    name = add.outputs[0].name
+    add.outputs[0].name = f"{name}_unscaled"
+    graph.remove(node, safe=True)
+    return True
 
 
 def _per_channel(factor: Array, channels: int, rank: int, axis: int) -> npt.NDArray[np.float64] | None:

@@ -33,6 +33,11 @@ class Layer:
         return str(present(self.node.inputs[0]).name)
 
     @property
+    def groups(self) -> int:
+        """Of a Conv; 1 for the others."""
+        return self.node.attributes.get_int("group", 1)
+
+    @property
     def axis(self) -> int:
         """The axis of the stored weights that is the output channels."""
         return 1 if self.transposed else 0
@@ -73,7 +78,7 @@ def read_rows(
     if layer.node.op_type != "Conv":
         rows = data.reshape(-1, data.shape[-1])
         return rows[_some(len(rows), places, random)]
-    if layer.node.attributes.get_int("group", 1) != 1:
+    if layer.groups != 1:
         return np.empty((0, layer.rows.shape[1]), np.float32)
     kernel = layer.shape[2:]
     rank = len(kernel)

@@ -114,7 +114,7 @@ def _qualifies(layer: Layer) -> bool:
     return (
         layer.rows.size >= _MIN_WEIGHTS
         and set(kernel) == {1}
-        and node.attributes.get_int("group", 1) == 1
+        and layer.groups == 1
         and set(node.attributes.get_ints("strides", [1])) == {1}
         and not any(node.attributes.get_ints("pads", []))
         and (bias is None or weights(bias) is not None)

@@ -22,8 +22,9 @@ class StoreWeights(ir.passes.InPlacePass):
        every run.) A ``.ort`` holds the floats again: only the ``.onnx`` is small.
     2. int8 weights are rounded by GPTQ where there is a rounding for the layer; the mean error that they make
        goes into the bias of a Conv that has one.
-    3. Fewer than 1,024 weights stay as they are, and in float16 those beyond its range.
-    4. Weights that several layers share are stored by the first.
+    3. Grouped convolutions are always stored in float16: they have few weights, and are sensitive.
+    4. Fewer than 1,024 weights stay as they are, and in float16 those beyond its range.
+    5. Weights that several layers share are stored by the first.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class StoreWeights(ir.passes.InPlacePass):
         """Store layer by layer."""
         stored: dict[ir.Value, ir.Value] = {}
         for layer in storable(model.graph):
-            if not is_among(layer.node, self.layers) or (self.half and _overflows(layer)):
+            half = self.half or layer.groups > 1
+            if not is_among(layer.node, self.layers) or (half and _overflows(layer)):
                 continue
             value = present(layer.node.inputs[1])
             if value not in stored:
-                stored[value] = self._half(layer) if self.half else self._int8(layer)
+                stored[value] = self._half(layer) if half else self._int8(layer)
             layer.node.replace_input_with(1, stored[value])
         return ir.passes.PassResult(model, modified=bool(stored))
 
@@ -76,7 +78,7 @@ class StoreWeights(ir.passes.InPlacePass):
 
 
 def storable(graph: ir.Graph) -> list[Layer]:
-    """The layers that rule 3 leaves, in the order of the graph."""
+    """The layers that rule 4 leaves, in the order of the graph."""
     return [layer for layer in layers_of(graph) if layer.rows.size >= _MIN_WEIGHTS]
 
 

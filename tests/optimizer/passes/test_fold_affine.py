@@ -55,6 +55,28 @@ def test_it_leaves_alone_what_would_change_the_answer(make, apply, rng, conv_wei
     assert not apply(FoldAffine(), make(CONV + body, **conv_weights), x=x).modified
 
 
+def test_a_number_moves_past_an_addition_into_a_padded_convolution(make, apply, rng, conv_weights):
+    body = "h = HardSwish (x) k = Mul (h, one) a = Add (inner, k) y = Conv <pads = [1, 1, 1, 1]> (a, w, b) }"
+    x = rng.normal(size=(1, 4, 6, 6)).astype(np.float32)
+    applied = apply(FoldAffine(), make(CONV + body, **conv_weights), x=x)
+    assert applied.operators == ["HardSwish", "Add", "Conv"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "k = Mul (x, one) a = Add (inner, k) h = Conv <pads = [1, 1, 1, 1]> (a, w, b) y = Mul (h, a) }",
+        "k = Mul (x, zero) a = Add (inner, k) y = Conv <pads = [1, 1, 1, 1]> (a, w, b) }",
+        "k = Mul (x, inner) a = Add (k, one) y = Conv <pads = [1, 1, 1, 1]> (a, w, b) }",
+    ],
+)
+def test_what_cannot_move_past_an_addition_stays(make, apply, rng, conv_weights, body):
+    conv_weights["w"] = conv_weights["w"][:4]
+    conv_weights["b"] = conv_weights["b"][:4]
+    model = make(CONV + body, zero=np.float32(0), **conv_weights)
+    assert not apply(FoldAffine(), model).modified
+
+
 @pytest.mark.parametrize(
     "body", ["h = MatMul (x, w) y = Mul (h, columns) }", "h = Mul (rows, x) y = MatMul (h, w) }"]
 )

@@ -65,6 +65,12 @@ def test_only_the_named_layers(model, apply):
     assert [node.op_type for node in changed.graph.node].count("Cast") == 1
 
 
+def test_depthwise_convolutions_are_stored_in_float16(make, apply, rng):
+    text = "g (float[1, 64, 9, 9] x) => (float[?, ?, ?, ?] y) { y = Conv <group = 64> (x, w) }"
+    model = make(text, w=rng.normal(size=(64, 1, 5, 5)).astype(np.float32))
+    assert apply(StoreWeights(), model).operators == ["Cast", "Conv"]
+
+
 def test_shared_weights_are_stored_once(make, apply, rng):
     text = "g (float[n, 64] x) => (float[n, 64] y) { h = MatMul (x, w) y = MatMul (h, w) }"
     model = make(text, w=rng.normal(size=(64, 64)).astype(np.float32))
