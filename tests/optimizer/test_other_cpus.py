@@ -1,0 +1,79 @@
+"""A bundle answers on the CPUs that its target promises as it does where it was pressed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.arrays import load_npz
+from examples.ocr.lines import evaluation
+from scripts.from_wheel import take
+from tests.optimizer import cpus
+
+MINILM = cpus.ROOT / "build" / "minilm"
+SAMPLES = 20
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+
+@pytest.fixture(scope="module", params=["x86_64", "arm64"])
+def target(request: pytest.FixtureRequest) -> str:
+    program = {"x86_64": "qemu-x86_64", "arm64": "qemu-aarch64"}[request.param]
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}: install qemu-user")
+    if request.param == "arm64" and shutil.which("debootstrap") is None:
+        pytest.skip("needs debootstrap")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def cpu(target: str) -> cpus.Cpu:
+    return cpus.haswell() if target == "x86_64" else cpus.graviton2()
+
+
+def press(model: Path, target: str, folder: Path, *arguments: str) -> Path:
+    optimize = str(Path(sys.executable).with_name("optimize"))
+    command = [optimize, str(model), "--target", target, "--json", "-o", str(folder), *arguments]
+    done = subprocess.run(command, check=True, cwd=cpus.ROOT, capture_output=True, text=True)
+    return Path(json.loads(done.stdout)["bundle"])
+
+
+def both(bundle: Path, cpu: cpus.Cpu, samples: list[dict[str, np.ndarray]], work: Path) -> list[tuple]:
+    """(model's file, its answers here, its answers there)."""
+    return [
+        (name, cpus.native().run(bundle / name, samples, work), cpu.run(bundle / name, samples, work))
+        for name in ("model.ort", "model.onnx")
+    ]
+
+
+def test_text_recognition(target: str, cpu: cpus.Cpu, tmp_path: Path) -> None:
+    """Argmax by step. In int8 this network is chaotic: a float rounded otherwise travels on, so that even the
+    same file with ONNX Runtime's graph optimisation on and off agrees with itself at 0.97 to 0.98 only."""
+    model = tmp_path / "rec.onnx"
+    take("rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx", model)
+    data = [
+        "--calibration",
+        "examples.ocr.lines:calibration",
+        "--evaluation",
+        "examples.ocr.lines:evaluation",
+    ]
+    bundle = press(model, target, tmp_path, *data, "--max-drop", "0.016", "--metric", "agreement")
+    samples = list(islice(evaluation(), SAMPLES))
+    for name, here, there in both(bundle, cpu, samples, tmp_path):
+        same = np.mean([np.mean(a.argmax(-1) == b.argmax(-1)) for a, b in zip(here, there, strict=True)])
+        assert same >= 0.97, name
+
+
+@pytest.mark.skipif(not (MINILM / "model.onnx").exists(), reason="examples/minilm/export.sh was not run")
+def test_sentence_embedding(target: str, cpu: cpus.Cpu, tmp_path: Path) -> None:
+    data = [f"--{side}={MINILM / side}" for side in ("calibration", "evaluation")]
+    bundle = press(MINILM / "model.onnx", target, tmp_path, *data, "--max-drop", "0.01", "--metric", "cosine")
+    samples = [dict(load_npz(path)) for path in sorted((MINILM / "evaluation").glob("*.npz"))[:SAMPLES]]
+    for name, here, there in both(bundle, cpu, samples, tmp_path):
+        likeness = [float((a * b).sum()) for a, b in zip(here, there, strict=True)]  # both have length 1
+        assert min(likeness) >= 0.999, name
