@@ -5,6 +5,7 @@ Transformers", 2022. Per output channel it lessens E[((w - q) x)^2] over the cal
 on the inputs by H = E[x x^T] only.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _PLACES = 64
 _AT_ONCE = 2048
 _DAMPINGS = (0.01, 0.1, 1.0)
 _SMALLEST = 1e-12
+_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class Gptq:
             return plain, scale
         walks = [np.arange(weight.shape[1]), *orders] if saturates else []
         exact = np.asarray(weight, np.float64) / scale[:, None].astype(np.float64)
-        return _round(exact, self.second, walks).astype(np.int8), scale
+        return _remembered(exact, self.second, walks), scale
 
     def scaled(self, factors: npt.NDArray[np.floating]) -> "Gptq":
         """The same for inputs that are multiplied by ``factors`` [reduced]."""
@@ -104,16 +106,35 @@ class _Sums:
             self._pending = []
 
 
+_rounded: dict[bytes, npt.NDArray[np.int8]] = {}
+
+
+def _remembered(exact: Floats, second: Floats, walks: Sequence[Order]) -> npt.NDArray[np.int8]:
+    """The rounding, done once in a process: a search builds the same layer into many models."""
+    key = hashlib.blake2b(f"{exact.shape} {len(walks)}".encode())
+    for array in (exact, second):
+        key.update(np.ascontiguousarray(array))
+    if (digest := key.digest()) not in _rounded:
+        _rounded[digest] = _round(exact, second, walks).astype(np.int8)
+    return _rounded[digest]
+
+
 def _round(exact: Floats, second: Floats, walks: Sequence[Order]) -> Floats:
     """Weight by weight, largest inputs first; each error is spread over those that follow (eq. 2 and 3)."""
     order = np.argsort(-np.diag(second), kind="stable")
     factor = _factor(second[np.ix_(order, order)])
     limits = _Limits(exact.shape, walks)
     rest = exact[:, order].copy()
-    for step, column in enumerate(order):
-        whole = limits.round(rest[:, step], int(column))
-        error = (rest[:, step] - whole) / factor[step, step]
-        rest[:, step + 1 :] -= np.outer(error, factor[step, step + 1 :])
+    for start in range(0, len(order), _BLOCK):
+        block = range(start, min(start + _BLOCK, len(order)))
+        errors = np.empty((len(rest), len(block)))
+        for step in block:
+            whole = limits.round(rest[:, step], int(order[step]))
+            error = (rest[:, step] - whole) / factor[step, step]
+            rest[:, step + 1 : block.stop] -= np.outer(error, factor[step, step + 1 : block.stop])
+            errors[:, step - start] = error
+        # What follows the block gets its errors at once: the same sums, by one matrix product (step 2).
+        rest[:, block.stop :] -= errors @ factor[start : block.stop, block.stop :]
     return limits.chosen
 
 
