@@ -20,7 +20,7 @@ BUNDLE_FILES = ("baseline.json", "golden.npz", "model.onnx", "model.ort", "repor
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # A model's name is a path segment in S3, in a URL and in a CloudFormation name.
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
-Target = Literal["x86_64", "arm64"]
+Target = Literal["x86_64", "x86_64-vnni", "arm64"]
 Scalar = bool | int | float | str
 
 

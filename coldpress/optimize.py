@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--objective", choices=("latency", "size", "cold-start"), default="latency")
     add(
         "--target",
-        choices=("x86_64", "arm64"),
+        choices=("x86_64", "x86_64-vnni", "arm64"),
         default="x86_64",
         help="the CPU that serves (default: %(default)s)",
     )

@@ -1,12 +1,12 @@
 """Plans into models; what several plans need is computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import onnx
 import onnx_ir as ir
 
-from bundle.manifest import AppliedPass, Target
+from bundle.manifest import AppliedPass, Scalar, Target
 from optimizer.data import Sample
 from optimizer.normalise import equal_outputs, normalise, tidy
 from optimizer.quantize import (
@@ -17,13 +17,17 @@ from optimizer.quantize import (
     embeddings,
     static,
 )
-from optimizer.quantize.ranges import Range, observe
-from optimizer.runtime import optimised_session, run
-from optimizer.search.plan import Plan, Treatment
+from optimizer.quantize.gptq import Gptq, gptq
+from optimizer.quantize.layers import layers_of
+from optimizer.quantize.pointwise import QuantizePointwise
+from optimizer.quantize.pointwise import quantisable as pointwise_layers
+from optimizer.quantize.ranges import ChannelRanges, Range, observe, observe_channels
+from optimizer.quantize.storage import StoreWeights, storable
+from optimizer.runtime import Feeds, optimised_session, run
+from optimizer.search.plan import TREATMENTS, Plan, Treatment
 from optimizer.source import Model
 
 Built = tuple[bytes, list[AppliedPass]]
-Step = tuple[ir.passes.PassBase, AppliedPass]
 
 _COMPARED_SAMPLES = 2  # for the equality of the cleaned graph; the metric sees many more
 
@@ -54,22 +58,20 @@ class Builder:
     @cached_property
     def treatable(self) -> dict[str, tuple[Treatment, ...]]:
         """What can be done to each layer of the cleaned graph."""
-        graph = ir.from_proto(onnx.load_model_from_string(self.clean[0])).graph
+        graph = self._clean_graph
+        stored = [layer.node for layer in storable(graph)]
+        by_treatment: dict[Treatment, Iterable[ir.Node]] = {
+            "static": static.quantisable(graph),
+            "pointwise": [layer.node for layer in pointwise_layers(graph)],
+            "dynamic": dynamic.quantisable(graph),
+            "embedding": embeddings.quantisable(graph),
+            "storage": stored,
+        }
         found: dict[str, list[Treatment]] = {}
-        for treatment, nodes in (
-            ("static", static.quantisable(graph)),
-            ("dynamic", dynamic.quantisable(graph)),
-            ("embedding", embeddings.quantisable(graph)),
-        ):
-            for node in nodes:
-                found.setdefault(str(node.outputs[0].name), []).append(treatment)  # type: ignore[arg-type]
+        for treatment in TREATMENTS:
+            for node in by_treatment[treatment]:
+                found.setdefault(str(node.outputs[0].name), []).append(treatment)
         return {name: tuple(treatments) for name, treatments in found.items()}
-
-    @cached_property
-    def _ranges(self) -> dict[str, Range]:
-        graph = ir.from_proto(onnx.load_model_from_string(self.clean[0])).graph
-        feeds = (sample.feeds for sample in self.calibration)
-        return observe(self.clean[0], static.observed_names(graph), feeds, self.seed)
 
     def build(self, plan: Plan) -> Built | None:
         """The model, and the passes that shaped it; nothing where a plan's passes find nothing to do."""
@@ -79,29 +81,62 @@ class Builder:
         if not plan.layers:
             return (data, applied) if applied else None
         model = ir.from_proto(onnx.load_model_from_string(data))
-        for step, named in self._steps(plan):
-            result = step(model)
-            if not result.modified:
-                return None
-            model, applied = result.model, [*applied, named]
+        for treatment in TREATMENTS:
+            layers = frozenset(name for name, chosen in plan.layers.items() if chosen == treatment)
+            if layers:
+                step, parameters = self._steps[treatment](layers)
+                result = step(model)
+                if not result.modified:
+                    return None
+                model = result.model
+                parameters = {**parameters, "layers": len(layers)}
+                applied = [*applied, AppliedPass(name=type(step).__name__, parameters=parameters)]
         for step in tidy():
             model = step(model).model
         return ir.to_proto(model).SerializeToString(deterministic=True), applied
 
-    def _steps(self, plan: Plan) -> list[Step]:
-        steps: list[Step] = []
-        for treatment in ("static", "dynamic", "embedding"):
-            layers = frozenset(name for name, chosen in plan.layers.items() if chosen == treatment)
-            if layers:
-                steps.append(self._step(treatment, layers))
-        return steps
+    @cached_property
+    def _steps(
+        self,
+    ) -> dict[Treatment, Callable[[frozenset[str]], tuple[ir.passes.PassBase, dict[str, Scalar]]]]:
+        """The pass for some layers, and its parameters."""
+        saturates = self.saturates
+        safe: dict[str, Scalar] = {"avx2_safe": saturates}
+        return {
+            "static": lambda layers: (
+                QuantizeStatic(self._ranges, saturates=saturates, layers=layers),
+                safe,
+            ),
+            "pointwise": lambda layers: (
+                QuantizePointwise(
+                    self._channel_ranges, saturates=saturates, layers=layers, rounding=self._rounding
+                ),
+                safe,
+            ),
+            "dynamic": lambda layers: (QuantizeDynamic(saturates=saturates, layers=layers), safe),
+            "embedding": lambda layers: (QuantizeEmbeddings(layers), {}),
+            "storage": lambda layers: (StoreWeights(layers=layers, rounding=self._rounding), {"bits": 8}),
+        }
 
-    def _step(self, treatment: Treatment, layers: frozenset[str]) -> Step:
-        safe = {"avx2_safe": self.saturates, "layers": len(layers)}
-        if treatment == "static":
-            step: ir.passes.PassBase = QuantizeStatic(self._ranges, saturates=self.saturates, layers=layers)
-        elif treatment == "dynamic":
-            step = QuantizeDynamic(saturates=self.saturates, layers=layers)
-        else:
-            step, safe = QuantizeEmbeddings(layers), {"layers": len(layers)}
-        return step, AppliedPass(name=type(step).__name__, parameters=dict(safe))
+    @cached_property
+    def _clean_graph(self) -> ir.Graph:
+        return ir.from_proto(onnx.load_model_from_string(self.clean[0])).graph
+
+    @property
+    def _feeds(self) -> Iterable[Feeds]:
+        return (sample.feeds for sample in self.calibration)
+
+    @cached_property
+    def _ranges(self) -> dict[str, Range]:
+        return observe(self.clean[0], static.observed_names(self._clean_graph), self._feeds, self.seed)
+
+    @cached_property
+    def _channel_ranges(self) -> dict[str, ChannelRanges]:
+        read = [layer.node.inputs[0] for layer in pointwise_layers(self._clean_graph)]
+        names = [str(value.name) for value in read if value is not None]
+        return observe_channels(self.clean[0], names, self._feeds, self.seed)
+
+    @cached_property
+    def _rounding(self) -> dict[str, Gptq]:
+        names = {layer.name for layer in layers_of(self._clean_graph)}
+        return gptq(self.clean[0], names, self._feeds, self.seed)

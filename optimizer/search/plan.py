@@ -6,13 +6,17 @@ from typing import Literal
 
 import msgspec
 
-Treatment = Literal["static", "dynamic", "embedding"]
+Treatment = Literal["pointwise", "static", "dynamic", "embedding", "storage"]
 
 _WORDS: dict[Treatment, str] = {
+    "pointwise": "int8 1x1",
     "static": "static int8",
     "dynamic": "dynamic int8",
     "embedding": "int8 embeddings",
+    "storage": "int8 storage",
 }
+TREATMENTS = tuple(_WORDS)
+"""In the order in which their passes are applied."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,28 +23,35 @@ from optimizer.search.plan import Treatment
 
 _THREADS, _SAMPLES = 2, 8
 _RAW, _ERROR = "#raw", "#error"
+_ELEMENTWISE = frozenset(
+    "Add Clip Div Elu Gelu HardSigmoid HardSwish LeakyRelu Mul Relu Sigmoid Softplus Sub Tanh".split()  # noqa: SIM905 - a list of words
+)
 
 Errors = dict[str, dict[Treatment, float]]
 
 
 class Layer:
-    """Where a layer begins and ends in the cleaned graph: it ends after the Relu that alone reads it."""
+    """Where a layer begins and ends in the cleaned graph.
+
+    A convolution ends after the element-wise operators that alone read it: what treats it may treat them as
+    well (round after a Relu, or compute them in another memory layout).
+    """
 
     def __init__(self, graph: onnx.GraphProto, name: str) -> None:
         node = next(node for node in graph.node if name in node.output)
-        readers = [other for other in graph.node if name in other.input]
-        outputs = {value.name for value in graph.output}
-        takes_relu = (
-            node.op_type == "Conv"
-            and name not in outputs
-            and len(readers) == 1
-            and readers[0].op_type == "Relu"
-        )
+        constants = {tensor.name for tensor in graph.initializer}
         self.name = name
         self.is_convolution = node.op_type == "Conv"
-        constants = {tensor.name for tensor in graph.initializer}
         self.start = next(value for value in node.input if value and value not in constants)
-        self.end = readers[0].output[0] if takes_relu else name
+        self.end = name
+        fixed = {value.name for value in graph.output}
+        while self.is_convolution and self.end not in fixed:
+            readers = [other for other in graph.node if self.end in other.input]
+            if len(readers) != 1 or readers[0].op_type not in _ELEMENTWISE:
+                break
+            if any(value and value != self.end and value not in constants for value in readers[0].input):
+                break
+            self.end = readers[0].output[0]
 
 
 def probe(clean: onnx.ModelProto, layers: Sequence[Layer]) -> ort.InferenceSession:
@@ -109,10 +116,13 @@ def cut(treated: onnx.ModelProto, layer: Layer, start: Array) -> ort.InferenceSe
 
 def _after_rounding(graph: onnx.GraphProto, value: str) -> str:
     """What DequantizeLinear makes of it, where its readers read that."""
-    readers = [node for node in graph.node if value in node.input]
-    if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
-        return value
-    return str(next(node.output[0] for node in graph.node if readers[0].output[0] in node.input))
+    rounded = value
+    for expected in ("QuantizeLinear", "DequantizeLinear"):
+        readers = [node for node in graph.node if rounded in node.input]
+        if len(readers) != 1 or readers[0].op_type != expected:
+            return value
+        rounded = readers[0].output[0]
+    return rounded
 
 
 class Sensitivity:
@@ -162,7 +172,11 @@ class Sensitivity:
         for layer in self.layers:
             for treatment in self.treatments[layer.name]:
                 part = self._part(layer, treatment, values[layer.start])
-                error = part.run(None, {layer.start: values[layer.start]})[0] - values[layer.end + _RAW]
+                expected = values[layer.end + _RAW]
+                got = part.run(None, {layer.start: values[layer.start]})[0]
+                if got.shape != expected.shape:
+                    continue
+                error = got - expected
                 answers = self.probe.run(self.outputs, {**self.zeros, **feeds, layer.end + _ERROR: error})
                 found[layer.name, treatment] = max(
                     _distance(answer, values[name])
