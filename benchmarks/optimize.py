@@ -77,7 +77,7 @@ def _rows(model: Model, only: str) -> list[Row]:
 
 
 def _asked(case: Case) -> str:
-    return f"{case.objective}, {case.bound}"
+    return f"{case.objective}, {case.bound}, {case.target}"
 
 
 def _row(model: Model, tool: str, asked: str, produced: Produced, verdict: Verdict) -> Row:

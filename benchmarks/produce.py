@@ -83,13 +83,14 @@ def by_optimize(model: Model, case: Case) -> Produced:
     """What `optimize` makes of it. The cases of a model share a folder, and so what was measured."""
     data = prepare(model)
     out = BENCH / "optimize" / model.name
-    folder = out / f"{case.objective}-{case.bound}"
+    folder = out / f"{case.target}-{case.objective}-{case.bound}"
     key = _hash(_read(data / "key"), code_version(), msgspec.json.encode(case), model.metric, model.output)
 
     def make() -> Produced:
         command = [str(Path(sys.executable).with_name("optimize")), str(data / "model.onnx"), "--json"]
         command += [f"--calibration={data / 'calibration'}", f"--evaluation={data / 'evaluation'}"]
         command += ["--metric", model.metric, f"--max-drop={case.bound}", f"--objective={case.objective}"]
+        command += [f"--target={case.target}"]
         command += [f"--name={model.name}", f"--out={out}"]
         command += [f"--output={model.output}"] if model.output else []
         error, seconds = run_tool(command, folder / "log.txt", limit_s=None)
@@ -99,7 +100,9 @@ def by_optimize(model: Model, case: Case) -> Produced:
         served = json.loads((Path(result["bundle"]) / "manifest.json").read_text())["serve"]
         return Produced(model=str(Path(result["bundle"]) / served), seconds=seconds, passes=result["passes"])
 
-    return _cached(folder, key, f"{model.title}: optimize, {case.objective}, {case.bound}", make)
+    return _cached(
+        folder, key, f"{model.title}: optimize, {case.objective}, {case.bound}, {case.target}", make
+    )
 
 
 def _cached(folder: Path, key: str, title: str, make: Callable[[], Produced]) -> Produced:

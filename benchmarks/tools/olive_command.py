@@ -1,4 +1,4 @@
-"""Microsoft Olive's command line, for the CPU in int8: `olive optimize`, and `olive quantize` (RTN)."""
+"""Microsoft Olive's command line, for the CPU in int8: `optimize`, `auto-opt`, `quantize` (RTN)."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def main() -> None:
         str(out),
     ]
     command += ["--precision", "int8"]
-    if task.variant == "optimize":
+    if task.variant != "quantize":
         command += ["--provider", "CPUExecutionProvider", "--device", "cpu"]
     environment = {**os.environ, "OLIVE_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(command, check=False, env=environment, cwd=task.target.parent)
