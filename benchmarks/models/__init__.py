@@ -5,7 +5,7 @@ Each file is a script that writes ``model.onnx`` and the sets of samples into th
 
 from dataclasses import dataclass, replace
 
-# Peers' files are proved only where VNNI is, so the first is like for like; the second is what Lambda promises.
+# Peers' files are proved only where VNNI is, so the first is like for like; the second is what Lambda has.
 _TARGETS = ("x86_64-vnni", "x86_64")
 
 
