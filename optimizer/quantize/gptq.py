@@ -113,7 +113,7 @@ def _remembered(exact: Floats, second: Floats, walks: Sequence[Order]) -> npt.ND
     """The rounding, done once in a process: a search builds the same layer into many models."""
     key = hashlib.blake2b(f"{exact.shape} {len(walks)}".encode())
     for array in (exact, second):
-        key.update(np.ascontiguousarray(array))
+        key.update(array.tobytes())
     if (digest := key.digest()) not in _rounded:
         _rounded[digest] = _round(exact, second, walks).astype(np.int8)
     return _rounded[digest]
