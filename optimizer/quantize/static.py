@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from optimizer.passes._graph import (
     Array,
+    Floats,
     constant,
     initializer,
     insert,
@@ -17,6 +18,7 @@ from optimizer.passes._graph import (
     sole_user,
     weights,
 )
+from optimizer.quantize.gptq import Gptq
 from optimizer.quantize.ranges import Range, scale_and_zero_point
 from optimizer.quantize.weights import channels_last_order, quantize_channels
 
@@ -35,6 +37,8 @@ class QuantizeStatic(ir.passes.InPlacePass):
     4. The first ``keep_first`` convolutions stay float; they are often the most sensitive.
     5. A node one of whose ranges was not observed stays float.
     6. With ``layers``, the names of nodes' outputs, only those.
+    7. Weights are rounded by GPTQ where there is a rounding for the layer; the mean error that they make goes
+       into the bias of a Conv that has one.
     """
 
     def __init__(
@@ -44,12 +48,14 @@ class QuantizeStatic(ir.passes.InPlacePass):
         saturates: bool,
         keep_first: int = 0,
         layers: Collection[str] | None = None,
+        rounding: Mapping[str, Gptq] | None = None,
     ) -> None:
         """``ranges``: by value name, from ``ranges.observe``; ``saturates``: see ``weights``."""
         self.ranges = ranges
         self.saturates = saturates
         self.keep_first = keep_first
         self.layers = layers
+        self.rounding = rounding or {}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise the weights first and then, once each, the activations around them."""
@@ -61,7 +67,8 @@ class QuantizeStatic(ir.passes.InPlacePass):
             around = _activations(node)
             if all(value.name in self.ranges for value in around):
                 input_scale, _ = scale_and_zero_point(*self.ranges[str(around[0].name)])
-                _quantise_weights(node, float(input_scale), saturates=self.saturates)
+                rounding = self.rounding.get(str(node.outputs[0].name))
+                _quantise_weights(node, float(input_scale), rounding, saturates=self.saturates)
                 activations.update(dict.fromkeys(around))
         for value in activations:
             _quantise_activation(graph, value, self.ranges[str(value.name)])
@@ -102,22 +109,31 @@ def _activations(node: ir.Node) -> list[ir.Value]:
     return [data, end.outputs[0]]
 
 
-def _quantise_weights(node: ir.Node, input_scale: float, *, saturates: bool) -> None:
+def _quantise_weights(node: ir.Node, input_scale: float, rounding: Gptq | None, *, saturates: bool) -> None:
     weight = present(weights(node.inputs[1]))
     is_conv = node.op_type == "Conv"
     rows = weight.reshape(weight.shape[0], -1) if is_conv else weight.T
     orders = [channels_last_order(weight.shape[1:])] if is_conv else []
-    quantised, scale = quantize_channels(rows, orders, saturates=saturates)
+    bias = weights(node.inputs[2]) if is_conv and len(node.inputs) > 2 else None
+    if rounding is None:
+        quantised, scale = quantize_channels(rows, orders, saturates=saturates)
+    else:
+        round_rows = rounding if bias is None else rounding.centred()
+        quantised, scale = round_rows(rows, orders, saturates=saturates)
+        if bias is not None:
+            bias = bias + (rows - quantised * scale[:, None].astype(np.float64)) @ rounding.mean
     stored = quantised.reshape(weight.shape) if is_conv else np.ascontiguousarray(quantised.T)
     name = f"{present(node.inputs[1]).name}_s8"
     node.replace_input_with(1, _dequantised(node, name, stored, scale, axis=0 if is_conv else 1))
-    bias = weights(node.inputs[2]) if len(node.inputs) > 2 else None
-    if is_conv and bias is not None:
-        bias_scale = np.maximum(scale * np.float32(input_scale), np.float32(1e-30))
-        whole = np.rint(bias.astype(np.float64) / bias_scale)
-        stored_bias = np.clip(whole, -(2**31) + 1, 2**31 - 1).astype(np.int32)
-        name = f"{node.outputs[0].name}_s32"
-        node.replace_input_with(2, _dequantised(node, name, stored_bias, bias_scale, axis=0))
+    if bias is not None:
+        _quantise_bias(node, bias, scale * np.float32(input_scale))
+
+
+def _quantise_bias(conv: ir.Node, bias: Floats, scale: npt.NDArray[np.float32]) -> None:
+    scale = np.maximum(scale, np.float32(1e-30))
+    whole = np.rint(bias.astype(np.float64) / scale)
+    stored = np.clip(whole, -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    conv.replace_input_with(2, _dequantised(conv, f"{conv.outputs[0].name}_s32", stored, scale, axis=0))
 
 
 def _dequantised(

@@ -3,6 +3,7 @@ import onnx_ir as ir
 import pytest
 
 from optimizer.quantize import QuantizeStatic
+from optimizer.quantize.gptq import gptq
 from optimizer.quantize.ranges import observe
 from optimizer.quantize.static import observed_names
 
@@ -62,3 +63,26 @@ def test_only_the_named_layers_are_quantised(model, samples):
     graph = step(ir.from_proto(model)).model.graph
     quantised = [node.inputs[1].producer() is not None for node in graph if node.op_type == "Conv"]
     assert quantised == [False, False, True]
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+def test_gptq_lessens_the_error(make, rng, answers, saturates):
+    text = "g (float[1, 16, 8, 8] x) => (float[?, ?, ?, ?] y) { y = Conv <pads = [1, 1, 1, 1]> (x, w, b) }"
+    model = make(
+        text, w=rng.normal(size=(32, 16, 3, 3)).astype(np.float32), b=rng.normal(size=32).astype(np.float32)
+    )
+    directions = rng.normal(size=(16, 3))
+    samples = [
+        {"x": np.einsum("ij,jhw->ihw", directions, rng.normal(size=(3, 8, 8)))[None].astype(np.float32)}
+        for _ in range(8)
+    ]
+    ranges, rounding = ranges_of(model, samples), gptq(model.SerializeToString(), None, samples, seed=0)
+
+    def error(known):
+        step = QuantizeStatic(ranges, saturates=saturates, rounding=known)
+        changed = ir.to_proto(step(ir.from_proto(model)).model)
+        return sum(
+            np.square(answers(changed, feeds)[0] - answers(model, feeds)[0]).sum() for feeds in samples
+        )
+
+    assert error(rounding) < 0.9 * error({})
