@@ -4,8 +4,10 @@ from optimizer.passes.approximate_gelu import ApproximateGelu
 from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
+from optimizer.passes.fold_one_hot import FoldOneHot
 from optimizer.passes.fuse_attention import FuseAttention
 from optimizer.passes.fuse_hard_swish import FuseHardSwish
+from optimizer.passes.inline_if import InlineIf
 from optimizer.passes.merge_matmuls import MergeMatMuls
 from optimizer.passes.raise_opset import RaiseOpset
 
@@ -14,8 +16,10 @@ __all__ = [
     "FoldAffine",
     "FoldBatchNormalization",
     "FoldConstants",
+    "FoldOneHot",
     "FuseAttention",
     "FuseHardSwish",
+    "InlineIf",
     "MergeMatMuls",
     "RaiseOpset",
 ]

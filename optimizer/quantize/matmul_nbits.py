@@ -22,8 +22,8 @@ class QuantizeMatMulNBits(ir.passes.InPlacePass):
        outlier costs the rest of its block only. It is slower than dynamic int8 but for a single row.
     3. With ``layers``, the names of nodes' outputs, only those.
 
-    It does not saturate on a CPU without VNNI, whatever weights and activations are: answers under an emulated
-    Haswell are those of a CPU with VNNI (a slow test shows it, at the extremes of both).
+    It does not saturate on a CPU without VNNI, whatever weights and activations are: answers under an
+    emulated Haswell are those of a CPU with VNNI (a slow test shows it, at the extremes of both).
     """
 
     def __init__(self, layers: Collection[str] | None = None, *, bits: Literal[4, 8] = 8) -> None:

@@ -52,7 +52,8 @@ def test_the_extremes_do_not_saturate_without_vnni(tmp_path, bits):
     inputs = {"w": levels, "s": np.ones(128, np.float32)}
     model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>
         g (float[m, 256] x) => (float[m, 64] y) {{
-        y = com.microsoft.MatMulNBits <K = 256, N = 64, bits = {bits}, block_size = 128, accuracy_level = 4> (x, w, s)
+        y = com.microsoft.MatMulNBits <K = 256, N = 64, bits = {bits}, block_size = 128, accuracy_level = 4>
+            (x, w, s)
         }}""")
     model.graph.initializer.extend(
         onnx.numpy_helper.from_array(array, name) for name, array in inputs.items()
