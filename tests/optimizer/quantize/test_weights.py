@@ -92,7 +92,7 @@ np.savez({out!r}, *session.run(None, data))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@pytest.mark.parametrize("kind", ["dynamic", "static", "pointwise"])
 def test_answers_are_the_same_without_vnni(make, rng, tmp_path, kind):
     """Full-range weights saturate on this emulated CPU; those of a bundle do not."""
     safe, unsafe = (_quantised(make, kind, saturates) for saturates in (True, False))
@@ -116,12 +116,19 @@ def _quantised(make, kind, saturates):
     import onnx_ir as ir  # noqa: PLC0415 - only this slow test needs it
 
     from optimizer.quantize import QuantizeDynamic, QuantizeStatic  # noqa: PLC0415
+    from optimizer.quantize.pointwise import QuantizePointwise  # noqa: PLC0415
 
     rng = np.random.default_rng(0)
     if kind == "dynamic":
         weight = rng.uniform(0.8, 1, (64, 64)).astype(np.float32)
         model = make("g (float[4, 64] x) => (float[4, 64] y) { y = MatMul (x, w) }", w=weight)
         step = QuantizeDynamic(saturates=saturates)
+    elif kind == "pointwise":
+        weight = rng.uniform(0.8, 1, (16, 32, 1, 1)).astype(np.float32)
+        model = make("g (float[1, 32, 12, 12] x) => (float[?, ?, ?, ?] y) { y = Conv (x, w) }", w=weight)
+        step = QuantizePointwise(
+            {"x": (np.zeros(32, np.float32), np.ones(32, np.float32))}, saturates=saturates
+        )
     else:
         weight = rng.uniform(0.8, 1, (16, 32, 3, 3)).astype(np.float32)
         text = "g (float[1, 32, 12, 12] x) => (float[?, ?, ?, ?] y) { h = Conv (x, w) y = Neg (h) }"
