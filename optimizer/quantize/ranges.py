@@ -13,7 +13,7 @@ ChannelRanges = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Floats = npt.NDArray[np.float32]
 
 # Values kept of each tensor and sample: enough for the error of a grid, small enough for any network.
-_KEPT = 2048
+_KEPT = 512
 _KEPT_BY_CHANNEL = 24
 _SHARES = np.linspace(0.98, 0.3, 18, dtype=np.float32)
 _SMALLEST = 1e-12
