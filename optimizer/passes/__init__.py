@@ -5,6 +5,7 @@ from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
 from optimizer.passes.fold_one_hot import FoldOneHot
+from optimizer.passes.fold_repeated_rows import FoldRepeatedRows
 from optimizer.passes.fuse_attention import FuseAttention
 from optimizer.passes.fuse_hard_swish import FuseHardSwish
 from optimizer.passes.inline_if import InlineIf
@@ -17,6 +18,7 @@ __all__ = [
     "FoldBatchNormalization",
     "FoldConstants",
     "FoldOneHot",
+    "FoldRepeatedRows",
     "FuseAttention",
     "FuseHardSwish",
     "InlineIf",
