@@ -25,6 +25,8 @@ _AT_ONCE = 2048
 _DAMPINGS = (0.01, 0.1, 1.0)
 _SMALLEST = 1e-12
 _BLOCK = 64
+# Longer sums (3x3 convolutions of over 450 channels) would need hundreds of MB and minutes.
+_LONGEST = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +59,14 @@ class Gptq:
 def gptq(
     model: bytes, layers: Collection[str] | None, samples: Iterable[Feeds], seed: int
 ) -> dict[str, Gptq]:
-    """What the named layers read on the samples: a rounding for each; grouped convolutions have none.
+    """What the named layers read on the samples: a rounding for each.
 
+    Grouped convolutions have none, nor have layers that sum over more than 4,096 inputs.
     ``model`` may be quantised upstream of a layer, as long as names stayed.
     """
     graph = ir.from_proto(onnx.load_model_from_string(model)).graph
-    wanted = [layer for layer in layers_of(graph) if layers is None or layer.name in layers]
+    known = [layer for layer in layers_of(graph) if layers is None or layer.name in layers]
+    wanted = [layer for layer in known if layer.groups == 1 and layer.rows.shape[1] <= _LONGEST]
     names = list(dict.fromkeys(layer.input for layer in wanted))
     given = {value.name for value in graph.inputs}
     session = optimised_session(with_outputs(model, [name for name in names if name not in given]))

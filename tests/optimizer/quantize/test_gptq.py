@@ -88,3 +88,10 @@ def test_grouped_convolutions_have_none(make, rng):
     model = make(text, w=rng.normal(size=(4, 1, 3, 3)).astype(np.float32))
     samples = [{"x": rng.normal(size=(1, 4, 6, 6)).astype(np.float32)}]
     assert gptq(model.SerializeToString(), None, samples, seed=0) == {}
+
+
+def test_layers_with_very_long_sums_have_none(make, rng):
+    text = "g (float[n, 4097] x) => (float[n, 2] y) { y = MatMul (x, w) }"
+    model = make(text, w=rng.normal(size=(4097, 2)).astype(np.float32))
+    samples = [{"x": rng.normal(size=(1, 4097)).astype(np.float32)}]
+    assert gptq(model.SerializeToString(), None, samples, seed=0) == {}
