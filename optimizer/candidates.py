@@ -11,8 +11,9 @@ from optimizer.evaluate import Scores
 from optimizer.job import Job
 from optimizer.measure import cold_starts_ms, latencies, representative
 from optimizer.runtime import ort_format, serving_session
-from optimizer.search.build import Builder, Built
-from optimizer.search.plan import CLEAN, ORIGINAL, Plan
+from optimizer.search.base import Built
+from optimizer.search.build import Builder
+from optimizer.search.plan import ORIGINAL, Plan
 
 _STAGES = (32, 128)  # after so many samples, a hopeless candidate is given up
 _TIMING_BUDGET_S = 0.8
@@ -88,7 +89,7 @@ class Candidates:
         return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
 
     def _try(self, plan: Plan) -> Tried:
-        title = plan.title(len(self.builder.treatable) if plan not in (ORIGINAL, CLEAN) else 0)
+        title = plan.title(len(self.builder.base(plan.changes).treatable) if plan.layers else 0)
         self.job.tell(f"trying: {title}")
         try:
             built = self.builder.build(plan)

@@ -6,12 +6,17 @@ from typing import Literal
 
 import msgspec
 
-Treatment = Literal["pointwise", "static", "dynamic", "embedding", "storage"]
+Change = Literal["attention", "gelu", "smooth"]
+CHANGES: tuple[Change, ...] = ("attention", "gelu", "smooth")
+"""What may be done to the cleaned graph before layers are treated, in this order."""
 
+Treatment = Literal["pointwise", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"]
 _WORDS: dict[Treatment, str] = {
     "pointwise": "int8 1x1",
     "static": "static int8",
     "dynamic": "dynamic int8",
+    "nbits": "int8 by blocks",
+    "embedding4": "4-bit embeddings",
     "embedding": "int8 embeddings",
     "storage": "int8 storage",
 }
@@ -27,21 +32,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     graph: Literal["original", "clean"] = "clean"
+    changes: tuple[Change, ...] = ()
     layers: dict[str, Treatment] = {}
 
     @property
     def name(self) -> str:
         """The same for equal plans, on every machine: what results are kept under."""
-        if not self.layers:
+        if not self.layers and not self.changes:
             return self.graph
         return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).hexdigest()[:16]
+
+    def by_treatment(self) -> dict[Treatment, frozenset[str]]:
+        """The layers that get each treatment, in the order of the passes."""
+        return {
+            treatment: frozenset(name for name, chosen in self.layers.items() if chosen == treatment)
+            for treatment in TREATMENTS
+            if treatment in self.layers.values()
+        }
 
     def title(self, treatable: int) -> str:
         """What a person calls it; ``treatable`` layers could be treated in all."""
         if self.graph == "original":
             return "the original, optimised by ONNX Runtime"
         if not self.layers:
-            return "cleaned graph (lossless)"
+            return "cleaned graph" + (f", {', '.join(self.changes)}" if self.changes else " (lossless)")
         counts = Counter(self.layers.values())
         parts = [f"{_WORDS[treatment]} {counts[treatment]}" for treatment in _WORDS if counts[treatment]]
         left = treatable - len(self.layers)

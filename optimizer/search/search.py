@@ -12,7 +12,8 @@ from optimizer.job import Job
 from optimizer.measure import representative
 from optimizer.search.build import Builder
 from optimizer.search.chain import Choice, Link, chain, cheapest_within
-from optimizer.search.plan import CLEAN, ORIGINAL, Plan, Treatment
+from optimizer.search.changes import choose_changes
+from optimizer.search.plan import CLEAN, ORIGINAL, Change, Plan, Treatment
 from optimizer.search.profile import layer_times
 from optimizer.search.sensitivity import Sensitivity
 
@@ -47,12 +48,16 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
     """Measure the candidates that may be the best one."""
     candidates.measure(ORIGINAL)
     candidates.measure(CLEAN)
-    if job.seconds_left <= 0 or not builder.treatable:
+    if job.seconds_left <= 0:
+        return
+    changes = choose_changes(job, builder)
+    base = builder.base(changes)
+    if not base.treatable:
         return
     table = job.work.load("layers.result", LayerTable)
     if table is None:
-        job.tell(f"trying: the {len(builder.treatable)} layers one by one")
-        table = measure_layers(job, builder)
+        job.tell(f"trying: the {len(base.treatable)} layers one by one")
+        table = measure_layers(job, builder, changes)
         job.work.save("layers.result", table)
     links = chain(_options(table, job.options.objective, job.model.source.size))
     bound = job.options.max_drop
@@ -61,7 +66,7 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
         if job.seconds_left <= 0:
             job.tell("the time budget is spent: the rest is not tried")
             return None
-        measured = candidates.measure(Plan(layers=link.layers))
+        measured = candidates.measure(Plan(changes=changes, layers=link.layers))
         if measured is None or measured.scores is None:
             return float("inf")
         return measured.scores.drop + measured.scores.error
@@ -69,24 +74,24 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
     cheapest_within(links, bound, drop_of, _TOLERANCE)
 
 
-def measure_layers(job: Job, builder: Builder) -> LayerTable:
+def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> LayerTable:
     """Time, size and error of every layer under every treatment that it can have."""
-    treatable = builder.treatable
+    base = builder.base(changes)
+    treatable = base.treatable
     treated: dict[Treatment, bytes] = {}
     for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
         everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
-        built = builder.build(Plan(layers=everywhere))
+        built = builder.build(Plan(changes=changes, layers=everywhere))
         if built is not None:
             treated[treatment] = built[0]
     feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
-    clean = builder.clean[0]
-    graph = onnx.load_model_from_string(clean).graph
+    graph = onnx.load_model_from_string(base.data).graph
     known = {output for node in graph.node for output in node.output}
     times: dict[Choice, dict[str, float]] = {
         treatment: layer_times(data, treatable, known, feeds) for treatment, data in treated.items()
     }
-    times[None] = layer_times(clean, treatable, known, feeds)
-    errors = Sensitivity(clean, treated, treatable, job.outputs).errors(
+    times[None] = layer_times(base.data, treatable, known, feeds)
+    errors = Sensitivity(base.data, treated, treatable, job.outputs).errors(
         [sample.feeds for sample in job.tuning],
         until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
     )
@@ -100,7 +105,7 @@ def measure_layers(job: Job, builder: Builder) -> LayerTable:
                 layer=layer,
                 treatment=treatment,
                 ms=times[treatment].get(layer, plain),
-                size_bytes=sizes[layer] / 4,
+                size_bytes=sizes[layer] / (8 if treatment == "embedding4" else 4),
                 error=error,
             )
             for treatment, error in errors.get(layer, {}).items()

@@ -1,0 +1,107 @@
+"""The float graph in which layers are treated, and what treatments have to know of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import onnx
+import onnx_ir as ir
+
+from bundle.manifest import AppliedPass, Scalar
+from optimizer.quantize import (
+    QuantizeDynamic,
+    QuantizeEmbeddings,
+    QuantizeStatic,
+    dynamic,
+    embeddings,
+    matmul_nbits,
+    pointwise,
+    static,
+)
+from optimizer.quantize.gptq import Gptq, gptq
+from optimizer.quantize.layers import layers_of
+from optimizer.quantize.matmul_nbits import QuantizeMatMulNBits
+from optimizer.quantize.pointwise import QuantizePointwise
+from optimizer.quantize.ranges import ChannelRanges, Range, observe, observe_channels
+from optimizer.quantize.storage import StoreWeights, storable
+from optimizer.runtime import Feeds
+from optimizer.search.plan import TREATMENTS, Treatment
+
+Built = tuple[bytes, list[AppliedPass]]
+Step = tuple[ir.passes.PassBase, dict[str, Scalar]]
+
+
+class Base:
+    """A graph, and the passes that treat layers of it; what several of them need is computed once."""
+
+    def __init__(self, built: Built, feeds: Sequence[Feeds], *, saturates: bool, seed: int) -> None:
+        """``feeds``: calibration data; ``saturates``: whether int8 sums may."""
+        self.data, self.applied = built
+        self.feeds = feeds
+        self.saturates = saturates
+        self.seed = seed
+
+    @cached_property
+    def treatable(self) -> dict[str, tuple[Treatment, ...]]:
+        """What can be done to each layer."""
+        graph = self._graph
+        by_treatment: dict[Treatment, Iterable[ir.Node]] = {
+            "static": static.quantisable(graph),
+            "pointwise": [layer.node for layer in pointwise.quantisable(graph)],
+            "dynamic": dynamic.quantisable(graph),
+            "nbits": matmul_nbits.quantisable(graph),
+            "embedding": embeddings.quantisable(graph),
+            "embedding4": embeddings.quantisable(graph),
+            "storage": [layer.node for layer in storable(graph)],
+        }
+        found: dict[str, list[Treatment]] = {}
+        for treatment in TREATMENTS:
+            for node in by_treatment[treatment]:
+                found.setdefault(str(node.outputs[0].name), []).append(treatment)
+        return {name: tuple(treatments) for name, treatments in found.items()}
+
+    def step(self, treatment: Treatment, layers: frozenset[str]) -> Step:
+        """The pass that treats these layers, and its parameters."""
+        return self._steps[treatment](layers)
+
+    @cached_property
+    def _steps(self) -> dict[Treatment, Callable[[frozenset[str]], Step]]:
+        saturates = self.saturates
+        safe: dict[str, Scalar] = {"avx2_safe": saturates}
+        return {
+            "static": lambda layers: (
+                QuantizeStatic(self._ranges, saturates=saturates, layers=layers, rounding=self._rounding),
+                safe,
+            ),
+            "pointwise": lambda layers: (
+                QuantizePointwise(
+                    self._channel_ranges, saturates=saturates, layers=layers, rounding=self._rounding
+                ),
+                safe,
+            ),
+            "dynamic": lambda layers: (
+                QuantizeDynamic(saturates=saturates, layers=layers, rounding=self._rounding),
+                safe,
+            ),
+            "nbits": lambda layers: (QuantizeMatMulNBits(layers), {"bits": 8}),
+            "embedding": lambda layers: (QuantizeEmbeddings(layers), {"bits": 8}),
+            "embedding4": lambda layers: (QuantizeEmbeddings(layers, bits=4), {"bits": 4}),
+            "storage": lambda layers: (StoreWeights(layers=layers, rounding=self._rounding), {"bits": 8}),
+        }
+
+    @cached_property
+    def _graph(self) -> ir.Graph:
+        return ir.from_proto(onnx.load_model_from_string(self.data)).graph
+
+    @cached_property
+    def _ranges(self) -> dict[str, Range]:
+        return observe(self.data, static.observed_names(self._graph), self.feeds, self.seed)
+
+    @cached_property
+    def _channel_ranges(self) -> dict[str, ChannelRanges]:
+        read = [layer.node.inputs[0] for layer in pointwise.quantisable(self._graph)]
+        names = [str(value.name) for value in read if value is not None]
+        return observe_channels(self.data, names, self.feeds, self.seed)
+
+    @cached_property
+    def _rounding(self) -> dict[str, Gptq]:
+        return gptq(self.data, {layer.name for layer in layers_of(self._graph)}, self.feeds, self.seed)
