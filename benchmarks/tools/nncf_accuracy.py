@@ -33,7 +33,7 @@ def main() -> None:
     def validate(model: onnx.ModelProto, feeds: Iterable[dict[str, Any]]) -> tuple[float, None]:
         session = ort.InferenceSession(model.SerializeToString())
         rows = [metric.row(outputs(session.run, one), truths[id(one)]) for one in feeds]
-        return metric.value(rows), None
+        return 1 + metric.value(rows), None  # not 0, by which it divides
 
     quantised = nncf.quantize_with_accuracy_control(
         onnx.load(task.model),
