@@ -19,6 +19,7 @@ from optimizer.passes._padding import Padding, padding_mask
 
 _DOMAIN = "com.microsoft"
 _HEADS_FIRST = [0, 2, 1, 3]
+_OPSET = 15  # Shape of single axes
 
 
 class FuseAttention(ir.passes.InPlacePass):
@@ -31,13 +32,15 @@ class FuseAttention(ir.passes.InPlacePass):
        is not 0, becomes ``key_padding_mask``: the operators that spread it are dead from then on. What it
        computes is found by running it on random masks of several shapes (``_padding``).
     4. Any other mask becomes ``attention_bias``, expanded to [.., query length, key length].
-    5. An attention whose parts are read elsewhere stays.
+    5. An attention whose parts are read elsewhere stays, and so does all in models older than opset 15.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fuse one after the other; a mask is looked at once."""
         masks: dict[ir.Value, Padding | None] = {}
         modified = False
+        if model.opset_imports.get("", 0) < _OPSET:
+            return ir.passes.PassResult(model, modified)
         for softmax in nodes(model.graph, "Softmax"):
             found = _match(softmax)
             if found is None:

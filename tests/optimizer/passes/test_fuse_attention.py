@@ -95,3 +95,8 @@ def test_any_other_mask_is_added(make, apply, feeds, rng, shape):
 def test_what_only_resembles_it(make, apply, feeds, middle):
     model = make(HEAD.format(more="") + SPLIT + SCORES + middle + JOIN, **FIXED)
     assert not apply(FuseAttention(), model, **feeds()).modified
+
+
+def test_a_model_of_opset_13_stays(make, apply, feeds):
+    text = HEAD.format(more="") + SPLIT + SCORES + "p = Softmax <axis = -1> (s)" + JOIN
+    assert not apply(FuseAttention(), make(text, opset=13, **FIXED), **feeds()).modified
