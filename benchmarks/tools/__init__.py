@@ -34,7 +34,7 @@ TOOLS = (
     Tool("nncf-accuracy", "NNCF with accuracy control", "nncf", "nncf_accuracy"),
     Tool("olive-optimize", "Olive optimize", "olive", "olive_command", "optimize"),
     Tool("olive-auto-opt", "Olive auto-opt", "olive", "olive_command", "auto-opt"),
-    Tool("olive-quantize", "Olive quantize, RTN", "olive", "olive_command", "quantize"),
+    Tool("olive-quantize", "Olive quantize, RTN int4", "olive", "olive_command", "quantize"),
     Tool("modelopt", "NVIDIA ModelOpt", "modelopt", "modelopt_quantize"),
     Tool("quark", "AMD Quark A8W8", "quark", "quark_quantize", "A8W8"),
     Tool("quark-u8s8", "AMD Quark U8S8_AAWS", "quark", "quark_quantize", "U8S8_AAWS"),
