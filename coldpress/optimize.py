@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from bundle.errors import BundleError
 from optimizer.errors import InputError
-from optimizer.press import Options, Pressed, Tell, press
+from optimizer.press import Interrupted, Options, Pressed, Tell, press
 from optimizer.units import duration, size
 
 _USAGE_ERROR, _INTERRUPTED = 2, 130
@@ -38,6 +38,12 @@ def main(argv: list[str] | None = None) -> int:
         with _progress() as tell:
             pressed = press(options, tell)
         _print(pressed, as_json=arguments.json)
+    except Interrupted as stopped:
+        return _fail(
+            f"interrupted: the best so far is in {stopped.pressed.folder}. "
+            "The same command goes on where this one stopped.",
+            _INTERRUPTED,
+        )
     except KeyboardInterrupt:
         kept = (
             f" What was measured is kept in {out / '.work'}: the same command goes on there." if out else ""
@@ -108,9 +114,21 @@ def _parser() -> argparse.ArgumentParser:
         "--target",
         choices=("x86_64", "x86_64-vnni", "arm64"),
         default="x86_64",
-        help="the CPU that serves (default: %(default)s)",
+        help="the CPU that serves: x86_64 is AVX2, as Lambda promises (default: %(default)s)",
     )
-    add("--time-budget", type=float, metavar="SECONDS", help="start no further candidate after this time")
+    add(
+        "--confidence",
+        type=float,
+        metavar="LEVEL",
+        help="let the end of the drop's confidence interval of this level, 0.95 for example, be within the "
+        "bound (default: the drop itself)",
+    )
+    add(
+        "--time-budget",
+        type=float,
+        metavar="SECONDS",
+        help="begin no further candidate after this time (default: 210)",
+    )
     add("--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle")
     add("--seed", type=int, default=0)
     add("--json", action="store_true", help="print one JSON object")
@@ -122,6 +140,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
+    if arguments.confidence is not None and not 0 < arguments.confidence < 1:
+        raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
@@ -135,6 +155,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         output=arguments.output,
         objective=arguments.objective,
         target=arguments.target,
+        confidence=arguments.confidence,
         time_budget=arguments.time_budget,
         seed=arguments.seed,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else (),

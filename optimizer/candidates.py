@@ -28,14 +28,15 @@ class Candidates:
     def __init__(self, job: Job, builder: Builder) -> None:
         self.job = job
         self.builder = builder
+        # One standard error, because what is verified later are other samples; and what is binding there.
+        self.margin = 1 + job.errors_at_the_end
         self._tried: dict[str, Tried] = {}
         self._feeds = representative([sample.feeds for sample in job.selection])
 
     @property
     def measured(self) -> list[Measured]:
         """All, each as the file that serves the objective best."""
-        objective = self.job.options.objective
-        return [tried.served(objective) for tried in self._tried.values() if tried.applies]
+        return [self._served(tried) for tried in self._tried.values() if tried.applies]
 
     def measure(self, plan: Plan) -> Measured | None:
         """Build a candidate and measure it, or take what an earlier run measured."""
@@ -47,7 +48,7 @@ class Candidates:
         self._tried[plan.name] = tried
         if not tried.applies:
             return None
-        measured = tried.served(self.job.options.objective)
+        measured = self._served(tried)
         if fresh:
             self.job.tell(measured.sentence(self.job.options.max_drop))
         return measured
@@ -87,6 +88,9 @@ class Candidates:
             self.job.work.save(key, race)
         times = race.times
         return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
+
+    def _served(self, tried: Tried) -> Measured:
+        return tried.served(self.job.options.objective, self.margin)
 
     def _try(self, plan: Plan) -> Tried:
         title = plan.title(len(self.builder.base(plan.changes).treatable) if plan.layers else 0)
@@ -131,7 +135,7 @@ class Candidates:
             scores=scores,
             hopeless_at=hopeless_at,
         )
-        if not tried.served("latency").is_within(job.options.max_drop):
+        if not self._served(tried).is_within(job.options.max_drop):
             # Large, and quickly built again should another bound want it.
             for path in paths.values():
                 if path != original:

@@ -1,5 +1,6 @@
 """Which file of a candidate is served, which candidates may be chosen, and in which order."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -35,6 +36,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency = Latency(ms=0, original_ms=0, ratio=0, low=0, high=0)
     scores: Scores | None = None
     hopeless_at: float | None = None
+    margin: float = 1.0
 
     @property
     def served_file(self) -> str:
@@ -71,8 +73,23 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_within(self, bound: float) -> bool:
-        """Whether its drop on selection samples, and one standard error more, is within the bound."""
-        return self.scores is not None and not self.failure and self.scores.drop + self.scores.error <= bound
+        """Whether its drop on selection samples, and ``margin`` standard errors more, is within the bound."""
+        return self.scores is not None and not self.failure and self.upper_drop <= bound
+
+    @property
+    def upper_drop(self) -> float:
+        """The drop on selection samples with its margin."""
+        return self.scores.drop + self.margin * self.scores.error if self.scores else math.inf
+
+    def samples_needed(self, bound: float) -> int | None:
+        """How many selection samples would show it to be within the bound, should its drop stay the same.
+
+        The standard error falls with the root of their number.
+        """
+        if self.scores is None or not self.scores.drop < bound:
+            return None
+        ratio = self.margin * self.scores.error / (bound - self.scores.drop)
+        return math.ceil(self.scores.samples * ratio**2)
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +114,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores | None = None
     hopeless_at: float | None = None
 
-    def served(self, objective: Objective) -> Measured:
+    def served(self, objective: Objective, margin: float) -> Measured:
         """The candidate as the file that serves the objective best."""
         if not self.files:
             return Measured(name=self.plan.name, title=self.title, plan=self.plan, failure=self.failure)
@@ -125,6 +142,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
             latency=latency,
             scores=self.scores,
             hopeless_at=self.hopeless_at,
+            margin=margin,
         )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import onnxruntime as ort
@@ -68,6 +69,12 @@ class Job:
         self.judge = Judge(self.metric, self.model.session, self.outputs, options.seed)
         self._check_runs()
         self.work = Work(options.out / ".work" / self._key()[:32])
+
+    @property
+    def errors_at_the_end(self) -> float:
+        """How many standard errors above its drop an interval ends that ``--confidence`` makes binding."""
+        confidence = self.options.confidence
+        return 0.0 if confidence is None else NormalDist().inv_cdf((1 + confidence) / 2)
 
     @property
     def seconds(self) -> float:

@@ -9,12 +9,13 @@ from bundle.folder import write
 from bundle.manifest import Manifest
 from bundle.manifest import Metric as MetricFigures
 from optimizer.candidates import Candidates
-from optimizer.choose import Measured
+from optimizer.choose import Measured, ranked
 from optimizer.contents import baseline_json, golden_error, golden_npz, golden_samples
 from optimizer.evaluate import Scores
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Search, render
 from optimizer.search.build import Builder
+from optimizer.search.plan import ORIGINAL
 from optimizer.search.search import search
 from optimizer.verify import verify
 
@@ -30,20 +31,69 @@ class Pressed:
     chosen: Measured
 
 
+class Interrupted(KeyboardInterrupt):
+    """Stopped by the user, after the best so far was verified and written."""
+
+    def __init__(self, pressed: Pressed) -> None:
+        super().__init__()
+        self.pressed = pressed
+
+
 def press(options: Options, tell: Tell) -> Pressed:
     """Press a model into a bundle; ``tell`` gets a line for each step.
 
     Raises:
         InputError: the model, the data or the metric is not usable.
         OSError: the disk is full, or the output folder cannot be written.
+        Interrupted: Ctrl-C came when something better than the original was measured already.
     """
     job = Job(options, tell)
-    builder = Builder(job.model, job.tuning, options.target, options.seed)
-    candidates = Candidates(job, builder)
-    search(job, builder, candidates)
-    measured = candidates.race()
-    chosen, verified = verify(job, candidates, measured)
-    return _bundle(job, candidates, measured, chosen, verified)
+    candidates = Candidates(job, Builder(job.model, job.tuning, options.target, options.seed))
+    try:
+        pressed = _press(job, candidates)
+    except KeyboardInterrupt:
+        best = ranked(candidates.measured, options.objective, options.max_drop)[:1]
+        if not best or best[0].plan == ORIGINAL:
+            raise
+        tell("interrupted: verifying the best so far (Ctrl-C again stops at once)")
+        chosen, verified = verify(job, candidates, candidates.measured)
+        if verified is None:
+            raise
+        raise Interrupted(_bundle(job, candidates, candidates.measured, chosen, verified)) from None
+    _advise(job, candidates, pressed)
+    return pressed
+
+
+def _press(job: Job, candidates: Candidates) -> Pressed:
+    """Search and verify; each candidate that fails then adds a standard error to the margin of the next."""
+    rejected: set[str] = set()
+    while True:
+        search(job, candidates.builder, candidates)
+        measured = candidates.race()
+        chosen, verified = verify(job, candidates, measured, rejected)
+        if verified is not None:
+            return _bundle(job, candidates, measured, chosen, verified)
+        rejected.add(chosen.name)
+        candidates.margin += 1
+
+
+def _advise(job: Job, candidates: Candidates, pressed: Pressed) -> None:
+    """Say how many samples would do where their number alone kept a faster candidate out."""
+    bound = job.options.max_drop
+    kept_out = [
+        (one.latency.ratio, needed)
+        for one in candidates.measured
+        if one.hopeless_at is None
+        and not one.is_within(bound)
+        and one.latency.ratio > pressed.chosen.latency.ratio
+        and (needed := one.samples_needed(bound)) is not None
+    ]
+    if kept_out:
+        ratio, needed = max(kept_out)
+        job.tell(
+            f"{len(job.evaluation)} evaluation samples are too few to tell whether {ratio:.2f}x is within "
+            f"the bound: about {2 * needed} would do"
+        )
 
 
 def _bundle(
@@ -98,4 +148,4 @@ def _bundle(
     return Pressed(folder, manifest, chosen)
 
 
-__all__ = ["Options", "Pressed", "Tell", "press"]
+__all__ = ["Interrupted", "Options", "Pressed", "Tell", "press"]

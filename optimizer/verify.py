@@ -1,6 +1,6 @@
 """The last word: the best candidates on samples that no choice was made on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
@@ -10,17 +10,25 @@ from optimizer.job import Job
 from optimizer.search.plan import ORIGINAL
 
 
-def verify(job: Job, candidates: Candidates, measured: Sequence[Measured]) -> tuple[Measured, Scores]:
-    """The best candidate that stays within the bound on verification samples."""
-    bound = job.options.max_drop
-    for candidate in ranked(measured, job.options.objective, bound):
-        job.tell(f"verifying: {candidate.title}")
-        scores = _scores(job, candidates, candidate)
-        if scores is not None and scores.drop <= bound:
-            return candidate, scores
-        job.tell(f"not within the bound on verification samples: {candidate.title}")
-    original = next(candidate for candidate in measured if candidate.plan == ORIGINAL)
-    return original.served_as_it_was(), _of_original(job)
+def verify(
+    job: Job, candidates: Candidates, measured: Sequence[Measured], rejected: Collection[str] = ()
+) -> tuple[Measured, Scores | None]:
+    """The best candidate that is not ``rejected``, and its scores on verification samples.
+
+    None in their place says that it is not within the bound there: it was chosen by luck.
+    """
+    bound, objective = job.options.max_drop, job.options.objective
+    usable = [one for one in ranked(measured, objective, bound) if one.name not in rejected]
+    if not usable:
+        original = next(one for one in measured if one.plan == ORIGINAL)
+        return original.served_as_it_was(), _of_original(job)
+    best = usable[0]
+    job.tell(f"verifying: {best.title}")
+    scores = _scores(job, candidates, best)
+    if scores is None or not scores.drop + job.errors_at_the_end * scores.error <= bound:
+        job.tell(f"not within the bound on verification samples: {best.title}")
+        return best, None
+    return best, scores
 
 
 def _scores(job: Job, candidates: Candidates, candidate: Measured) -> Scores | None:

@@ -67,9 +67,7 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
             job.tell("the time budget is spent: the rest is not tried")
             return None
         measured = candidates.measure(Plan(changes=changes, layers=link.layers))
-        if measured is None or measured.scores is None:
-            return float("inf")
-        return measured.scores.drop + measured.scores.error
+        return float("inf") if measured is None else measured.upper_drop
 
     cheapest_within(links, bound, drop_of, _TOLERANCE)
 

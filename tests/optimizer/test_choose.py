@@ -110,3 +110,13 @@ def test_which_file_is_served(onnx, ort, objective, file):
 def test_a_few_samples_may_show_that_there_is_no_hope():
     assert is_hopeless(scores(0.05, 0.005), 0.01)
     assert not is_hopeless(scores(0.05, 0.02), 0.01)
+
+
+def test_a_wider_margin_asks_for_more_and_says_how_many_samples_would_do():
+    one = candidate("a", 2, drop=0.006, error=0.002)
+    assert one.is_within(0.01)
+    assert one.samples_needed(0.01) == 25  # of 100: the margin may be half of what is left
+    strict = msgspec.structs.replace(one, margin=3.0)
+    assert not strict.is_within(0.01)
+    assert strict.samples_needed(0.01) == 225
+    assert candidate("b", 2, drop=0.02).samples_needed(0.01) is None

@@ -137,6 +137,22 @@ class TestBundle:
         result = json.loads(press("--json", "--time-budget", "0", max_drop="1")[1])
         assert not [name for name in result["passes"] if name.startswith("Quantize")]
 
+    def test_confidence_makes_the_end_of_the_interval_binding(self, press):
+        result = press("--json", "--confidence", "0.95", max_drop="0.2")
+        metric = verify(folder_of(result)).metric
+        assert metric.interval[1] <= 0.2 * 1.01  # bootstrap quantiles against the normal's
+
+    def test_another_objective_reuses_what_was_measured(self, press, monkeypatch):
+        press("--json", max_drop="1")
+        monkeypatch.setattr("optimizer.search.search.layer_times", None)
+        result = json.loads(press("--json", "--objective", "size", max_drop="1")[1])
+        assert result["size_after"] < result["size_before"]
+
+    def test_a_target_with_vnni_needs_no_care(self, press):
+        manifest = verify(folder_of(press("--json", "--target", "x86_64-vnni", max_drop="1")))
+        assert manifest.target == "x86_64-vnni"
+        assert not [p for p in manifest.passes if p.parameters.get("avx2_safe")]
+
     def test_the_summary_for_people_names_the_bundle(self, press):
         status, out, err = press()
         assert (status, err) == (0, "")
@@ -259,7 +275,13 @@ class TestWrongInput:
 
     @pytest.mark.parametrize(
         "option",
-        [["--objective", "beauty"], ["--seed", "-1"], ["--time-budget", "-1"], ["--name", "No Name"]],
+        [
+            ["--objective", "beauty"],
+            ["--seed", "-1"],
+            ["--time-budget", "-1"],
+            ["--confidence", "95"],
+            ["--name", "No Name"],
+        ],
     )
     def test_an_option_that_is_wrong(self, press, tmp_path, option):
         assert_refused(press(*option), tmp_path, option[1])
@@ -370,6 +392,17 @@ class TestInterrupted:
         assert stderr.count("\n") == 1
         assert bundles(out) == []
         assert not list(out.rglob(".partial-*"))
+
+    def test_ctrl_c_writes_the_best_so_far(self, press, monkeypatch, tmp_path):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("optimizer.candidates.Candidates.race", interrupt)
+        status, out, err = press(max_drop="1")
+        assert (status, out, err.count("\n")) == (130, "", 1)
+        (folder,) = (path.parent for path in bundles(tmp_path / "out"))
+        assert f"the best so far is in {folder}" in err
+        assert verify(folder).passes
 
     def test_after_kill_9_the_same_command_goes_on(self, model, data, tmp_path, press):
         out = tmp_path / "out"
