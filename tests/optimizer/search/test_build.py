@@ -1,0 +1,58 @@
+import numpy as np
+import onnx
+import pytest
+
+from optimizer.data import Sample
+from optimizer.runtime import optimised_session
+from optimizer.search.build import Builder
+from optimizer.search.plan import CLEAN, ORIGINAL, Plan
+from optimizer.source import load_model
+
+TEXT = """g (float[batch, 16, 8, 8] x) => (float[batch, 10] y) {
+    c = Conv (x, w1) r = Relu (c) d = Conv <pads = [1, 1, 1, 1]> (r, w2) p = GlobalAveragePool (d)
+    f = Flatten (p) h = MatMul (f, w3) i = Relu (h) y = MatMul (i, w4) }"""
+
+
+@pytest.fixture
+def builder(make, rng, tmp_path):
+    shapes = {"w1": (32, 16, 1, 1), "w2": (32, 32, 3, 3), "w3": (32, 256), "w4": (256, 20)}
+    weights = {k: (rng.normal(size=s) / np.sqrt(s[1])).astype(np.float32) for k, s in shapes.items()}
+    onnx.save(make(TEXT.replace("batch, 10", "batch, 20"), **weights), tmp_path / "m.onnx")
+    samples = [Sample({"x": rng.normal(size=(1, 16, 8, 8)).astype(np.float32)}) for _ in range(8)]
+    return Builder(load_model(tmp_path / "m.onnx"), samples, "x86_64", seed=0)
+
+
+def operators(data):
+    return [node.op_type for node in onnx.load_model_from_string(data).graph.node]
+
+
+def test_what_can_be_done_to_each_layer(builder):
+    treatable = builder.base(()).treatable
+    assert set(treatable["c"]) == {"pointwise", "static"}
+    assert set(treatable["d"]) == {"static", "storage"}
+    assert set(treatable["h"]) >= {"static", "dynamic", "storage"}
+
+
+def test_several_treatments_in_one_model(builder):
+    plan = Plan(layers={"c": "pointwise", "d": "storage", "h": "static", "y": "dynamic"})
+    data, applied = builder.build(plan)
+    assert [(one.name, one.parameters["layers"]) for one in applied] == [
+        ("QuantizePointwise", 1),
+        ("QuantizeStatic", 1),
+        ("QuantizeDynamic", 1),
+        ("StoreWeights", 1),
+    ]
+    feeds = builder.feeds[0]
+    before, after = (optimised_session(one).run(None, feeds)[0] for one in (builder.model.data, data))
+    assert np.linalg.norm(after - before) / np.linalg.norm(before) < 0.1
+
+
+def test_the_same_plan_gives_the_same_bytes(builder):
+    plan = Plan(layers={"c": "pointwise", "y": "dynamic"})
+    assert builder.build(plan) == builder.build(plan)
+
+
+def test_plans_that_change_nothing(builder):
+    assert builder.build(ORIGINAL) == (builder.model.data, [])
+    assert operators(builder.build(CLEAN)[0] if builder.build(CLEAN) else builder.model.data)[0] == "Conv"
+    assert builder.build(Plan(layers={"c": "embedding"})) is None
