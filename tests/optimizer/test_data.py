@@ -70,7 +70,7 @@ def test_what_does_not_fit_the_model_is_named(tmp_path, arrays, sentence):
 
 
 def test_pickled_objects_are_refused(tmp_path):
-    with pytest.raises(InputError, match="not an .npz of plain arrays"):
+    with pytest.raises(InputError, match=r"not an \.npz of plain arrays"):
         load_samples(save(tmp_path / "d.npz", x=np.array([{}, {}], dtype=object)), SIGNATURE)
 
 
