@@ -20,6 +20,7 @@ from optimizer.search.sensitivity import Sensitivity
 _PROFILED_SIZES = 3
 _SENSITIVITY_SHARE = 0.25  # of the time that is left
 _TOLERANCE = 0.01
+_ALWAYS_TRIED = 3
 # What a share of the original's time and of its bytes counts, by objective.
 _WEIGHTS: Mapping[Objective, tuple[float, float]] = {
     "latency": (1.0, 0.1),
@@ -61,11 +62,14 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
         job.work.save("layers.result", table)
     links = chain(_options(table, job.options.objective, job.model.source.size))
     bound = job.options.max_drop
+    tried: list[Link] = []
 
     def drop_of(link: Link) -> float | None:
-        if job.seconds_left <= 0:
+        # On a slow machine the layers alone may take all of the time; they must not have been for nothing.
+        if job.seconds_left <= 0 and len(tried) >= _ALWAYS_TRIED:
             job.tell("the time budget is spent: the rest is not tried")
             return None
+        tried.append(link)
         measured = candidates.measure(Plan(changes=changes, layers=link.layers))
         return float("inf") if measured is None else measured.upper_drop
 
