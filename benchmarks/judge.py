@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import onnxruntime as ort
 
+from benchmarks.environments import BENCH
 from benchmarks.models import Model
 from optimizer.data import Sample, load_samples
 from optimizer.evaluate import Judge, Scores
@@ -63,4 +64,4 @@ def _size(path: Path) -> int:
 
 def _sentence(error: Exception) -> str:
     line = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"its model does not run: {line}"[:200]
+    return f"its model does not run: {line}".replace(f"{BENCH}/", "")[:200]
