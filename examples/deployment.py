@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 
+from coldpress.aws import stack_output
 from emulator.audit import compare
 
 ROOT = Path(__file__).parents[1]
@@ -64,11 +65,9 @@ class Deployment:
         """Deploy the endpoint's stack."""
         self._deploy(self.stack)
 
-    def output(self, name: str, stack: str | None = None) -> str:
+    def output(self, name: str) -> str:
         """One output of the deployed stack."""
-        client = boto3.client("cloudformation")
-        outputs = client.describe_stacks(StackName=stack or self.stack)["Stacks"][0].get("Outputs", [])
-        return next(entry["OutputValue"] for entry in outputs if entry["OutputKey"] == name)
+        return stack_output(self.stack, name)
 
     def _deploy(self, stack: str) -> None:
         options = (
