@@ -11,7 +11,7 @@ CHANGES: tuple[Change, ...] = ("attention", "gelu", "smooth")
 """What may be done to the cleaned graph before layers are treated, in this order."""
 
 Treatment = Literal["pointwise", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"]
-_WORDS: dict[Treatment, str] = {
+WORDS: dict[Treatment, str] = {
     "pointwise": "int8 1x1",
     "static": "static int8",
     "dynamic": "dynamic int8",
@@ -20,7 +20,7 @@ _WORDS: dict[Treatment, str] = {
     "embedding": "int8 embeddings",
     "storage": "int8 storage",
 }
-TREATMENTS = tuple(_WORDS)
+TREATMENTS = tuple(WORDS)
 """In the order in which their passes are applied."""
 
 
@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if not self.layers:
             return "cleaned graph" + (f", {', '.join(self.changes)}" if self.changes else " (lossless)")
         counts = Counter(self.layers.values())
-        parts = [f"{_WORDS[treatment]} {counts[treatment]}" for treatment in _WORDS if counts[treatment]]
+        parts = [f"{WORDS[treatment]} {counts[treatment]}" for treatment in WORDS if counts[treatment]]
         left = treatable - len(self.layers)
         return ", ".join([*parts, f"float {left}"] if left else parts)
 

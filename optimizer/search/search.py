@@ -33,6 +33,7 @@ class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One layer under one treatment (None: float): ms a run, bytes of weights, and the error it makes."""
 
     layer: str
+    operator: str
     treatment: Treatment | None
     ms: float
     size_bytes: float
@@ -40,7 +41,7 @@ class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerTable(msgspec.Struct, frozen=True):
-    """What was measured layer by layer. Kept in the work folder."""
+    """What was measured layer by layer, in the order of the graph. Kept in the work folder."""
 
     rows: list[LayerFigures]
 
@@ -99,12 +100,23 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
     )
     sizes = _weight_bytes(graph, treatable)
     rows = []
-    for layer in treatable:
+    operators = {name: node.op_type for node in graph.node for name in node.output if name in treatable}
+    for layer, operator in operators.items():
         plain = times[None].get(layer, 0.0)
-        rows.append(LayerFigures(layer=layer, treatment=None, ms=plain, size_bytes=sizes[layer], error=0.0))
+        rows.append(
+            LayerFigures(
+                layer=layer,
+                operator=operator,
+                treatment=None,
+                ms=plain,
+                size_bytes=sizes[layer],
+                error=0.0,
+            )
+        )
         rows.extend(
             LayerFigures(
                 layer=layer,
+                operator=operator,
                 treatment=treatment,
                 ms=times[treatment].get(layer, plain),
                 size_bytes=sizes[layer] / (8 if treatment == "embedding4" else 4),
