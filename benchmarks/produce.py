@@ -13,13 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
 
 from benchmarks.environments import BENCH, ROOT, python_of
 from benchmarks.models import Case, Model
 from benchmarks.tools import PACKAGES, Tool
+from optimizer.passes import RaiseOpset
 from optimizer.work import code_version
 
 LIMIT_S = 280
+# Older ones have no scales by channel; some tools then say so, others write models that do not run.
+_OPSET_OF_TOOLS = 13
 _ERROR_LENGTH = 200
 _EXCEPTION = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Fail|Argument)\b")
 
@@ -53,9 +59,25 @@ def prepare(model: Model) -> Path:
     return folder
 
 
+def for_tools(model: Path) -> Path:
+    """The model; where it is old, the same at a newer opset and with initializers, as tools ask for it."""
+    raised = model.with_name("raised.onnx")
+    if raised.exists():
+        return raised
+    proto = onnx.load(model)
+    if next(opset.version for opset in proto.opset_import if not opset.domain) >= _OPSET_OF_TOOLS:
+        return model
+    graph = ir.from_proto(proto)
+    for step in (RaiseOpset(), common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)):
+        graph = step(graph).model
+    ir.save(graph, raised)
+    return raised
+
+
 def by_tool(model: Model, tool: Tool) -> Produced:
     """What another tool makes of it, or says."""
     data = prepare(model)
+    given = for_tools(data / "model.onnx")
     folder = BENCH / "produced" / model.name / tool.name
     script = ROOT / "benchmarks" / "tools" / f"{tool.script}.py"
     about = {
@@ -64,13 +86,15 @@ def by_tool(model: Model, tool: Tool) -> Produced:
         "output": model.output,
         "bound": model.cases[0].bound,
     }
-    key = _hash(_read(data / "key"), script.read_bytes(), tool.variant, PACKAGES[tool.environment], about)
+    key = _hash(
+        _read(data / "key"), given.name, script.read_bytes(), tool.variant, PACKAGES[tool.environment], about
+    )
 
     def make() -> Produced:
         (folder / "task.json").write_text(json.dumps(about))
         target = folder / "model.onnx"
         command = [str(python_of(tool.environment)), "-m", f"benchmarks.tools.{tool.script}"]
-        command += [str(data), str(target), str(folder / "task.json"), tool.variant]
+        command += [str(given), str(data), str(target), str(folder / "task.json"), tool.variant]
         error, seconds = run_tool(command, folder / "log.txt")
         if not error and not target.exists():
             error = "it exits 0 and writes no model"
@@ -146,11 +170,7 @@ def _last_error(log: Path) -> str:
     """The last line that names an exception, else the last line: without colours and folders, shortened."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [
-        line
-        for line in lines
-        if re.match(r"([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception|Fail|Argument)\b", line)
-    ]
+    named = [line for line in lines if _EXCEPTION.match(line)]
     line = (named or lines or [""])[-1].replace(f"{ROOT}/", "")
     return line if len(line) <= _ERROR_LENGTH else line[: _ERROR_LENGTH - 1] + "…"
 

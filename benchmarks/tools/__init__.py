@@ -1,7 +1,7 @@
 """The other tools of `make bench-optimize`, one script each, at the settings of their documentation.
 
-A script gets a folder with ``model.onnx`` and the sets ``calibration`` and ``evaluation``, the path to write
-the quantised model to, and what is asked (``task.json``). Each tool has a virtual environment of its own.
+A script gets a model, a folder with the sets ``calibration`` and ``evaluation``, the path to write the
+quantised model to, and what is asked (``task.json``). Each tool has a virtual environment of its own.
 """
 
 import json
@@ -65,13 +65,13 @@ class Task:
 
     @classmethod
     def from_arguments(cls) -> "Task":
-        """From the command line: FOLDER TARGET TASK.json [VARIANT]."""
-        folder, target, about = (Path(argument).resolve() for argument in sys.argv[1:4])
+        """From the command line: MODEL FOLDER TARGET TASK.json [VARIANT]."""
+        model, folder, target, about = (Path(argument).resolve() for argument in sys.argv[1:5])
         return cls(
-            model=folder / "model.onnx",
+            model=model,
             calibration=folder / "calibration",
             evaluation=folder / "evaluation",
             target=target,
-            variant=sys.argv[4] if len(sys.argv) > 4 else "",
+            variant=sys.argv[5] if len(sys.argv) > 5 else "",
             about=json.loads(about.read_text()),
         )
