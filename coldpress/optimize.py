@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from optimizer.press import Interrupted, Options, Pressed, Tell, press
 from optimizer.units import duration, size
 
 _USAGE_ERROR, _INTERRUPTED = 2, 130
+_HIGH_FLOOR = 0.2
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -32,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is 0 (a bundle was written), 2 (wrong input) or 130 (interrupted)."""
     out: Path | None = None
     try:
-        arguments = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        arguments = _parser().parse_args(words)
         out = arguments.out
-        options = _options(arguments)
+        options = _options(arguments, words)
         with _progress() as tell:
             pressed = press(options, tell)
         _print(pressed, as_json=arguments.json)
@@ -135,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
     if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
@@ -159,6 +162,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         time_budget=arguments.time_budget,
         seed=arguments.seed,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else (),
+        command=shlex.join(["optimize", *(word for word in words if word != "--json")]),
     )
 
 
@@ -216,6 +220,7 @@ def _print(pressed: Pressed, *, as_json: bool) -> None:
         )
         return
     low, high = metric.interval
+    floor = pressed.floor if pressed.floor is not None and pressed.floor > _HIGH_FLOOR else None
     rows = [
         ("latency", duration(before.latency_ms), duration(after.latency_ms), f"{speedup:.2f}x, one thread"),
         ("size", size(before.size_bytes), size(after.size_bytes), manifest.serve),
@@ -224,7 +229,8 @@ def _print(pressed: Pressed, *, as_json: bool) -> None:
             f"{metric.before:.4f}",
             f"{metric.after:.4f}",
             f"drop {metric.drop:.4f} [{low:.4f}, {high:.4f}] of {metric.bound:g} allowed, "
-            f"{metric.samples} unseen samples",
+            f"{metric.samples} unseen samples"
+            + ("" if floor is None else f"; answering always the same gets {floor:.2f}"),
         ),
     ]
     width = max(len(row[0]) for row in rows)

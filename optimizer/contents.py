@@ -1,7 +1,6 @@
 """What a bundle holds beside the model: golden samples, and the baseline for drift."""
 
 import io
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from bundle.arrays import golden_arrays
 from monitoring.distributions import Baseline, Summary, encode
 from optimizer.data import Sample
 from optimizer.evaluate import model_fails
+from optimizer.metrics.base import difference
 from optimizer.runtime import Array, Feeds, run
 
 _GOLDEN_SAMPLES = 4
@@ -47,7 +47,7 @@ def golden_error(session: ort.InferenceSession, golden: Golden) -> dict[str, flo
     for inputs, expected in golden:
         answers = run(session, _as_fed(session, inputs), list(expected))
         for name, want in expected.items():
-            largest[name] = max(largest.get(name, 0.0), _difference(_plain(answers[name]), want))
+            largest[name] = max(largest.get(name, 0.0), difference(_plain(answers[name]), want))
     return largest
 
 
@@ -91,13 +91,3 @@ def _all_plain(arrays: dict[str, Array]) -> dict[str, Array]:
 def _as_fed(session: ort.InferenceSession, inputs: Feeds) -> dict[str, Array]:
     text = {arg.name for arg in session.get_inputs() if arg.type == "tensor(string)"}
     return {name: array.astype(object) if name in text else array for name, array in inputs.items()}
-
-
-def _difference(left: Array, right: Array) -> float:
-    if left.shape != right.shape:
-        return sys.float_info.max  # infinity has no JSON
-    if left.dtype.kind not in "fiub":
-        return float(not np.array_equal(left, right))
-    both = np.isfinite(left) & np.isfinite(right)
-    gap = np.abs(left[both].astype(np.float64) - right[both].astype(np.float64))
-    return float(gap.max(initial=0.0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,16 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     error: float
     samples: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Scores, and what they come from: of each sample the truth, the original's row and the model's."""
+
+    scores: Scores
+    truths: list[Any]
+    before: list[Any]
+    after: list[Any]
 
 
 def outputs_of(
@@ -67,7 +78,7 @@ class Judge:
         """``outputs``: those that the metric sees."""
         self.metric = metric
         self.outputs = outputs
-        self._original = original
+        self.original = original
         self._seed = seed
         self._known: dict[int, tuple[Any, Any]] = {}
 
@@ -77,18 +88,23 @@ class Judge:
         Raises:
             InputError: the metric does not fit the outputs, raises, or has no value for the original.
         """
+        return self.compare(session, samples).scores
+
+    def compare(self, session: ort.InferenceSession, samples: Sequence[Sample]) -> Compared:
+        """The same, and the figures of each sample."""
         known = self._originals(samples)
+        truths, originals = [truth for truth, _ in known], [row for _, row in known]
         rows = outputs_of(
-            session, samples, self.outputs, lambda at, outputs: self.metric.row(outputs, known[at][0])
+            session, samples, self.outputs, lambda at, outputs: self.metric.row(outputs, truths[at])
         )
-        before = self.metric.value([row for _, row in known])
+        before = self.metric.value(originals)
         if not np.isfinite(before):
             raise InputError(
                 f"the metric {self.metric.name} of the original model is {before} on {len(samples)} "
                 "evaluation samples: its outputs are not finite, or the labels are all of one class; "
                 "repair the model or the data."
             )
-        return self._scores(before, [row for _, row in known], rows)
+        return Compared(self._scores(before, originals, rows), truths, originals, rows)
 
     def _originals(self, samples: Sequence[Sample]) -> list[tuple[Any, Any]]:
         """(truth, row) of the original model for each sample, computed once."""
@@ -107,7 +123,7 @@ class Judge:
         self, samples: Sequence[Sample], keep: Callable[[int, dict[str, Array]], tuple[Any, Any]]
     ) -> list[tuple[Any, Any]]:
         try:
-            return outputs_of(self._original, samples, self.outputs, keep)
+            return outputs_of(self.original, samples, self.outputs, keep)
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this

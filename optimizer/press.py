@@ -1,6 +1,8 @@
 """From a model to a bundle: search, choose, verify, write."""
 
 import importlib.metadata
+import resource
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,12 @@ from bundle.manifest import Metric as MetricFigures
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
 from optimizer.contents import baseline_json, golden_error, golden_npz, golden_samples
-from optimizer.evaluate import Scores
 from optimizer.job import Job, Options, Tell, processor, threads
-from optimizer.report import Search, render
+from optimizer.report import Findings, Search, render
 from optimizer.search.build import Builder
 from optimizer.search.plan import ORIGINAL
-from optimizer.search.search import search
-from optimizer.verify import verify
+from optimizer.search.search import LayerTable, search
+from optimizer.verify import Verified, verify
 
 _TOOLS = ("coldpress", "numpy", "onnx", "onnx-ir", "onnxruntime")
 
@@ -29,6 +30,7 @@ class Pressed:
     folder: Path
     manifest: Manifest
     chosen: Measured
+    floor: float | None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -97,20 +99,16 @@ def _advise(job: Job, candidates: Candidates, pressed: Pressed) -> None:
 
 
 def _bundle(
-    job: Job, candidates: Candidates, measured: Sequence[Measured], chosen: Measured, scores: Scores
+    job: Job, candidates: Candidates, measured: Sequence[Measured], chosen: Measured, verified: Verified
 ) -> Pressed:
     """Write the bundle; the same measurements give the same bytes."""
-    options, work, names = job.options, job.work, job.model.outputs
+    options, work, names, scores = job.options, job.work, job.model.outputs, verified.scores
     session = candidates.served(chosen)
     golden = golden_samples(job.model.session, job.verification, names)
     baseline = work.file(
         f"{chosen.name}-{chosen.serve}.baseline",
         lambda: baseline_json(session, job.calibration, names, options.seed),
     )
-    circumstances = work.load("search.result", Search)
-    if circumstances is None:
-        circumstances = Search(seconds=job.seconds, processor=processor(), threads=threads())
-        work.save("search.result", circumstances)
     manifest = Manifest(
         name=options.name,
         serve=chosen.serve,
@@ -134,6 +132,18 @@ def _bundle(
         golden_error=golden_error(session, golden),
         tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
     )
+    findings = Findings(
+        manifest=manifest,
+        measured=measured,
+        chosen=chosen,
+        verified=verified,
+        layers=work.load("layers.result", LayerTable),
+        search=_circumstances(job),
+        command=options.command,
+        calibration_samples=len(job.calibration),
+        evaluation_samples=len(job.evaluation),
+        seed=options.seed,
+    )
     folder = write(
         options.out,
         manifest,
@@ -142,10 +152,25 @@ def _bundle(
             "model.ort": candidates.path(chosen, "model.ort"),
             "golden.npz": golden_npz(golden),
             "baseline.json": baseline,
-            "report.html": render(manifest, measured, chosen, circumstances).encode(),
+            "report.html": render(findings).encode(),
         },
     )
-    return Pressed(folder, manifest, chosen)
+    return Pressed(folder, manifest, chosen, verified.floor)
+
+
+def _circumstances(job: Job) -> Search:
+    """Of the first run that came so far, kept so that a rerun writes the same report."""
+    search = job.work.load("search.result", Search)
+    if search is None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        search = Search(
+            seconds=job.seconds,
+            peak_bytes=peak if sys.platform == "darwin" else peak * 1024,
+            processor=processor(),
+            threads=threads(),
+        )
+        job.work.save("search.result", search)
+    return search
 
 
 __all__ = ["Interrupted", "Options", "Pressed", "Tell", "press"]

@@ -2,18 +2,33 @@
 
 from collections.abc import Collection, Sequence
 
+import msgspec
+import onnxruntime as ort
+
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
 from optimizer.errors import InputError
 from optimizer.evaluate import Scores
 from optimizer.job import Job
 from optimizer.search.plan import ORIGINAL
+from optimizer.worst import WorstSample, worst_samples
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What verification samples say. Kept in the work folder.
+
+    ``floor`` is what a model would get there whose answer is always the same, where that is worth knowing.
+    """
+
+    scores: Scores
+    floor: float | None
+    worst: list[WorstSample]
 
 
 def verify(
     job: Job, candidates: Candidates, measured: Sequence[Measured], rejected: Collection[str] = ()
-) -> tuple[Measured, Scores | None]:
-    """The best candidate that is not ``rejected``, and its scores on verification samples.
+) -> tuple[Measured, Verified | None]:
+    """The best candidate that is not ``rejected``, and what it does on verification samples.
 
     None in their place says that it is not within the bound there: it was chosen by luck.
     """
@@ -24,37 +39,53 @@ def verify(
         return original.served_as_it_was(), _of_original(job)
     best = usable[0]
     job.tell(f"verifying: {best.title}")
-    scores = _scores(job, candidates, best)
-    if scores is None or not scores.drop + job.errors_at_the_end * scores.error <= bound:
+    verified = _verified(job, candidates, best)
+    if verified is None or not _upper_drop(job, verified.scores) <= bound:
         job.tell(f"not within the bound on verification samples: {best.title}")
         return best, None
-    return best, scores
+    return best, verified
 
 
-def _scores(job: Job, candidates: Candidates, candidate: Measured) -> Scores | None:
-    """Scores on verification samples; nothing if it fails on one."""
+def _upper_drop(job: Job, scores: Scores) -> float:
+    """What has to be within the bound."""
+    return scores.drop + job.errors_at_the_end * scores.error
+
+
+def _verified(job: Job, candidates: Candidates, candidate: Measured) -> Verified | None:
+    """What it does on verification samples; nothing if it fails on one."""
     name = f"{candidate.name}-{candidate.served_file}.verified"
-    scores = job.work.load(name, Scores)
-    if scores is None:
+    verified = job.work.load(name, Verified)
+    if verified is None:
         try:
-            scores = job.judge.score(candidates.served(candidate), job.verification)
+            verified = _compare(job, candidates.served(candidate))
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - onnxruntime raises many types; it is not fit to serve
             job.tell(f"fails on a verification sample: {candidate.title} ({error})")
             return None
-        job.work.save(name, scores)
-    return scores
+        job.work.save(name, verified)
+    return verified
 
 
-def _of_original(job: Job) -> Scores:
-    scores = job.work.load("as-it-was.verified", Scores)
-    if scores is None:
-        scores = job.judge.score(job.model.session, job.verification)
-        if scores.drop > job.options.max_drop:
+def _compare(job: Job, session: ort.InferenceSession) -> Verified:
+    compared = job.judge.compare(session, job.verification)
+    places = {id(sample): place for place, sample in enumerate(job.evaluation)}
+    return Verified(
+        scores=compared.scores,
+        floor=job.metric.floor(compared.truths),
+        worst=worst_samples(job.judge, session, job.verification, compared, places),
+    )
+
+
+def _of_original(job: Job) -> Verified:
+    verified = job.work.load("as-it-was.verified", Verified)
+    if verified is None:
+        verified = _compare(job, job.model.session)
+        if verified.scores.drop > job.options.max_drop:
             raise InputError(
-                f"the original model's own {job.metric.name} changes by {scores.drop:.3g} when it is run "
-                "again, which is more than --max-drop: give its random operators a seed, or allow more."
+                f"the original model's own {job.metric.name} changes by {verified.scores.drop:.3g} when it "
+                "is run again, which is more than --max-drop: give its random operators a seed, or "
+                "allow more."
             )
-        job.work.save("as-it-was.verified", scores)
-    return scores
+        job.work.save("as-it-was.verified", verified)
+    return verified

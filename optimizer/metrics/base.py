@@ -4,6 +4,7 @@ A metric turns each sample into a row of numbers, and rows into one value: so th
 and outputs need not be kept. Without labels, the original model's outputs take their place.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,6 +34,15 @@ class Metric(Protocol):
     def value(self, rows: Sequence[Any]) -> float:
         """The metric over samples."""
 
+    def of_one(self, row: Any) -> float | None:
+        """The metric of one sample; None where it is a matter of several."""
+
+    def apart(self, row: Any, original: Any) -> float:
+        """How much worse a sample's row is than the original's: what the worst samples are found by."""
+
+    def floor(self, truths: Sequence[Any]) -> float | None:
+        """What a model gets whose answer is always the same; None where nobody would take it for good."""
+
 
 def has_classes(output: Array) -> bool:
     """Whether an output's last axis looks like scores of classes."""
@@ -56,6 +66,17 @@ def same_size(prediction: Array, label: Array) -> tuple[Array, Array]:
     return prediction.reshape(-1), label.reshape(-1)
 
 
+def difference(left: Array, right: Array) -> float:
+    """The largest absolute difference; for text, 1 where it differs."""
+    if left.shape != right.shape:
+        return sys.float_info.max  # infinity has no JSON
+    if left.dtype.kind not in "fiub":
+        return float(not np.array_equal(left, right))
+    both = np.isfinite(left) & np.isfinite(right)
+    gap = np.abs(left[both].astype(np.float64) - right[both].astype(np.float64))
+    return float(gap.max(initial=0.0))
+
+
 def mean(rows: Rows) -> float:
     """Over the samples."""
     return float(rows.mean())
@@ -66,14 +87,30 @@ def itself(output: Array) -> Array:
     return output
 
 
+def commonest(truths: Sequence[Array]) -> list[Array] | None:
+    """The class that occurs most, as the answer to every sample; None where truths are no classes."""
+    every = np.concatenate([truth.reshape(-1) for truth in truths])
+    if every.dtype.kind == "f" and not np.array_equal(every, np.round(every)):
+        return None
+    classes, counts = np.unique(every, return_counts=True)
+    best = classes[counts.argmax()]
+    return [np.full(truth.shape, int(best) if every.dtype.kind == "f" else best) for truth in truths]
+
+
 @dataclass(frozen=True)
 class NamedMetric:
-    """A metric of the registry; over several outputs, the worst counts."""
+    """A metric of the registry; over several outputs, the worst counts.
+
+    ``by_sample``: whether it can be taken of one sample. ``constant``: from the truths of all samples an
+    answer for each that does not depend on the sample, and that scores well.
+    """
 
     name: str
     sample: Callable[[Array, Array], list[float]]
     total: Callable[[Rows], float] = mean
     as_label: Callable[[Array], Array] = predictions
+    by_sample: bool = True
+    constant: Callable[[Sequence[Array]], list[Array] | None] | None = None
 
     def truth(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """A label for each output."""
@@ -92,3 +129,24 @@ class NamedMetric:
         """The worst output's value."""
         stacked = np.stack(rows)
         return min(self.total(stacked[:, output]) for output in range(stacked.shape[1]))
+
+    def of_one(self, row: Rows) -> float | None:
+        """Its value, if it has one."""
+        return self.value([row]) if self.by_sample else None
+
+    def apart(self, row: Rows, original: Rows) -> float:
+        """The drop, or how far its numbers are off; what is not finite is worst of all."""
+        drop = self.value([original]) - self.value([row]) if self.by_sample else np.abs(row - original).max()
+        return float(drop) if np.isfinite(drop) else np.inf
+
+    def floor(self, truths: Sequence[Mapping[str, Array]]) -> float | None:
+        """The value of constant answers."""
+        floors = []
+        for name in truths[0]:
+            of_output = [np.asarray(truth[name]) for truth in truths]
+            answers = self.constant(of_output) if self.constant else None
+            if answers is None:
+                return None
+            rows = [self.sample(answer, truth) for answer, truth in zip(answers, of_output, strict=True)]
+            floors.append(self.total(np.array(rows, np.float64)))
+        return min(floors)

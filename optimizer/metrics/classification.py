@@ -3,7 +3,7 @@
 import numpy as np
 
 from optimizer.errors import InputError
-from optimizer.metrics.base import NamedMetric, Rows, has_classes, predictions, same_size
+from optimizer.metrics.base import NamedMetric, Rows, commonest, has_classes, predictions, same_size
 from optimizer.runtime import Array
 
 
@@ -93,11 +93,11 @@ def _log_likelihood(output: Array, label: Array) -> list[float]:
 
 
 METRICS = (
-    NamedMetric("accuracy", _accuracy),
-    NamedMetric("agreement", _agreement, as_label=_agreement_truth),
-    NamedMetric("auc", _auc, _rank_auc),
-    NamedMetric("exact-match", _exact),
-    NamedMetric("f1", _f1, _macro_f1),
+    NamedMetric("accuracy", _accuracy, constant=commonest),
+    NamedMetric("agreement", _agreement, as_label=_agreement_truth, constant=commonest),
+    NamedMetric("auc", _auc, _rank_auc, by_sample=False),
+    NamedMetric("exact-match", _exact, constant=commonest),
+    NamedMetric("f1", _f1, _macro_f1, by_sample=False),
     NamedMetric("log-loss", _log_likelihood),
     top(5),
 )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.errors import InputError
+from optimizer.metrics.base import difference
 from optimizer.runtime import Array
 
 
@@ -40,6 +41,16 @@ class FunctionMetric:
                 f"the metric {self.name} raised {type(error).__name__}: {error} "
                 "(it is called with all outputs and all labels, and returns one number)."
             ) from None
+
+    def of_one(self, row: Any) -> None:
+        """Unknown: the function may need several samples."""
+
+    def apart(self, row: Any, original: Any) -> float:
+        """The largest difference of an output."""
+        return max(difference(output, original[0][name]) for name, output in row[0].items())
+
+    def floor(self, truths: Sequence[Any]) -> None:
+        """Unknown."""
 
 
 def _together(samples: list[Any]) -> Any:

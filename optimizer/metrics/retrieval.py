@@ -32,4 +32,4 @@ def _top1(rows: Rows) -> float:
     return float(np.average(nearest[0] == nearest[1], weights=counts))
 
 
-METRICS = (NamedMetric("retrieval-top1", _vectors, _top1, as_label=itself),)
+METRICS = (NamedMetric("retrieval-top1", _vectors, _top1, as_label=itself, by_sample=False),)

@@ -114,8 +114,19 @@ class TestBundle:
         page = (folder / "report.html").read_text()
         assert "<h1>small</h1>" in page
         assert "static int8" in page
-        assert "http" not in page.replace("http-equiv", "")
+        assert "http" not in page
         assert "<script" not in page
+        assert "--max-drop 0.05" in page
+        assert "--json" not in page
+        for section in ("front", "candidates", "layers", "worst", "reproduce"):
+            assert f'<section id="{section}">' in page
+
+    def test_where_one_answer_does_well_the_summary_says_so(self, press, data, tmp_path):
+        constant = tmp_path / "constant.npz"
+        np.savez(constant, x=np.repeat(load_npz(data)["x"][:1], 20, axis=0))
+        status, out, _ = press(evaluation=constant)
+        assert status == 0
+        assert "answering always the same gets 1.00" in out
 
     def test_a_second_run_is_quick_and_gives_the_same_digest(self, press, monkeypatch):
         first = json.loads(press("--json")[1])

@@ -48,6 +48,26 @@ def test_values(name, outputs, labels, expected):
     assert value(name, outputs, labels) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "truths", "expected"),
+    [
+        ("agreement", [[0, 0, 0, 3], [0, 0]], (0.75 + 1) / 2),
+        ("accuracy", [1.0, 2.0, 2.0, 2.0], 0.75),
+        ("accuracy", ["cat", "dog", "dog"], 2 / 3),
+        ("exact-match", [[0, 0], [0, 1]], 0.5),
+        ("iou", [[True, True, False], [True, False, False], [True, True, False]], (1 + 0.5 + 1) / 3),
+        ("cosine", [[1.0, 0.0], [0.0, 7.0]], np.sqrt(0.5)),
+        ("cosine-worst", [[1.0, 0.0], [1.0, 0.0]], 1),
+        ("agreement", [[0.3, 0.7]], None),
+        ("cosine", [[1.0, 0.0], [1.0]], None),
+        ("rmse", [[1.0], [1.0]], None),
+    ],
+)
+def test_the_floor_is_what_an_answer_gets_that_never_changes(name, truths, expected):
+    floor = find_metric(name).floor([{"y": np.asarray(truth)} for truth in truths])
+    assert floor == (expected if expected is None else pytest.approx(expected))
+
+
 @pytest.mark.parametrize("name", sorted(set(REGISTRY) - {"auc", "log-loss"}))
 def test_the_original_is_best_beside_itself(name):
     metric = find_metric(name)

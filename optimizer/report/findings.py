@@ -1,0 +1,36 @@
+"""All that the report tells of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from bundle.manifest import Manifest
+from optimizer.choose import Measured
+from optimizer.search.search import LayerTable
+from optimizer.verify import Verified
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """The circumstances of the first complete search; kept, so that a rerun gives the same report."""
+
+    seconds: float
+    peak_bytes: int
+    processor: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What was measured, and what came of it."""
+
+    manifest: Manifest
+    measured: Sequence[Measured]
+    chosen: Measured
+    verified: Verified
+    layers: LayerTable | None
+    search: Search
+    command: str
+    calibration_samples: int
+    evaluation_samples: int
+    seed: int

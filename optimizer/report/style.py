@@ -1,0 +1,114 @@
+"""How the page looks."""
+
+from string import Template
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$name, pressed</title>
+<style>
+:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #16202c; --soft: #5c6a7a;
+  --line: #dde2e8; --rest: #c3cad3; --chosen: #0b7a55; --within: #2f6fde; --outside: #b3472f;
+  --float: #a3adb9; --static: #2f6fde; --pointwise: #0d98a8; --dynamic: #7c53d6; --nbits: #c2489b;
+  --embedding: #d9772b; --embedding4: #c99a06; --storage: #7f8f35; }
+@media (prefers-color-scheme: dark) { :root { --page: #11161c; --card: #1a2129; --ink: #e8edf2;
+  --soft: #95a3b3; --line: #2c3641; --rest: #46525f; --chosen: #3ecf9a; --within: #7fa8f5;
+  --outside: #ee8a70; --float: #66727f; --static: #7fa8f5; --pointwise: #45c4d2; --dynamic: #ab8df0;
+  --nbits: #e07fc0; --embedding: #f0a063; --embedding4: #e5c04a; --storage: #b3c265; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
+h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .4rem; color: var(--soft); }
+.verdict { font-size: 1.15rem; margin: .5rem 0 1.75rem; color: var(--soft); }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 1rem; }
+.card, figure, .table, pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
+.card { padding: 1.1rem 1.25rem; }
+.card p { margin: 0; }
+.card .before, .card .after { line-height: 1.25; letter-spacing: -.02em; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+.card .before { font-size: 1.35rem; color: var(--soft); }
+.card .after { font-size: 2.2rem; font-weight: 650; }
+.card .note { margin-top: .7rem; color: var(--soft); font-size: .9rem; }
+.card .floor { margin-top: .5rem; color: var(--outside); font-size: .9rem; }
+.bar, .gauge, .strip, .cell { display: block; width: 100%; overflow: visible; }
+.bar { height: 6px; margin: .2rem 0 .5rem; }
+rect.before, rect.as-float { fill: var(--rest); } rect.after { fill: var(--chosen); }
+.gauge { height: 14px; margin: .65rem 0 .1rem; }
+.allowed { fill: var(--chosen); opacity: .1; }
+.interval { fill: var(--chosen); opacity: .45; }
+.gauge .drop { stroke: var(--chosen); stroke-width: 3; }
+.bound { stroke: var(--outside); stroke-width: 1.5; }
+figure { margin: 0; padding: 1rem; overflow-x: auto; }
+.plot { width: 100%; min-width: 600px; height: auto; display: block; }
+svg text { fill: var(--soft); font-size: 13px; }
+svg .axis { stroke: var(--line); }
+.plot .bound { stroke-dasharray: 6 5; }
+.plot .bound-label { fill: var(--outside); }
+.plot .front { stroke: var(--ink); opacity: .35; stroke-width: 2; stroke-linecap: round; }
+.plot .label { fill: var(--ink); }
+.plot .mark { fill: var(--card); font-size: 11px; font-weight: 700; }
+.plot circle { stroke: var(--card); stroke-width: 2; }
+.plot .whisker { stroke-width: 2.5; opacity: .6; }
+.chosen { fill: var(--chosen); stroke: var(--chosen); }
+.within { fill: var(--within); stroke: var(--within); }
+.outside { fill: var(--outside); stroke: var(--outside); }
+.legend { color: var(--soft); font-size: .85rem; margin: .6rem 0 0; }
+.legend b { font-weight: 600; margin-right: 1rem; white-space: nowrap; }
+.legend .chosen { color: var(--chosen); } .legend .within { color: var(--within); }
+.legend .outside { color: var(--outside); } .legend .front { color: var(--soft); }
+.table { overflow-x: auto; }
+.long { max-height: 38rem; overflow-y: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
+th, td { text-align: right; padding: .6rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
+tr:last-child td { border-bottom: 0; }
+th { color: var(--soft); font-weight: 600; font-size: .8rem; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; }
+.candidates td:first-child { color: var(--soft); }
+.candidates :is(th, td):nth-child(2) { text-align: left; white-space: normal; min-width: 12rem; }
+.candidates td:last-child { white-space: normal; }
+tr.chosen td { font-weight: 650; } tr.chosen td:last-child { color: var(--chosen); }
+tr.outside td:last-child { color: var(--outside); }
+small { color: var(--soft); font-weight: 400; }
+.chip { display: inline-block; padding: 0 .5rem; border-radius: 99px; color: var(--card); font-size: .8rem;
+  font-weight: 600; background: var(--kind); }
+.precisions th { white-space: normal; }
+.strip { height: 34px; min-width: 500px; }
+.strip rect { stroke: var(--card); stroke-width: 1; }
+.strip rect, .cell rect { fill: var(--kind); } .cell .as-float { fill: var(--rest); opacity: .6; }
+.layers { min-width: 46rem; }
+.layers td { padding: .1rem .7rem; border: 0; } .layers tr:hover td { background: var(--page); }
+.layers thead th { position: sticky; top: 0; background: var(--card); z-index: 1; border: 0;
+  box-shadow: 0 1px var(--line); }
+.layers :is(th, td):nth-child(n + 2) { text-align: left; }
+.layers :is(th, td):nth-child(n + 3) { width: 30%; }
+.cell { height: 20px; } .cell text { font-size: 11px; font-weight: 400; }
+.cell circle { fill: var(--card); stroke: var(--kind); stroke-width: 1.5; }
+.cell circle.taken { fill: var(--kind); }
+#layers > * + * { margin-top: 1rem; }
+ol { padding-left: 1.4rem; margin: 0; } .passes { columns: 2 18rem; }
+pre { padding: 1rem 1.25rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; margin: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 1rem 0 0;
+  font-size: .9rem; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+.t-float { --kind: var(--float); } .t-static { --kind: var(--static); }
+.t-pointwise { --kind: var(--pointwise); } .t-dynamic { --kind: var(--dynamic); }
+.t-nbits { --kind: var(--nbits); } .t-embedding { --kind: var(--embedding); }
+.t-embedding4 { --kind: var(--embedding4); } .t-storage { --kind: var(--storage); }
+@media print { .long { max-height: none; } }
+</style>
+</head>
+<body>
+<main>
+<h1>$name</h1>
+<p class="verdict">$verdict</p>
+<section class="cards" aria-label="before and after">$cards</section>
+$sections
+</main>
+</body>
+</html>
+""")
