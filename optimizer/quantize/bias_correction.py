@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from optimizer.external import parse
 from optimizer.passes._graph import constant, initializer, present, sole_user
 from optimizer.quantize.ranges import with_outputs
 from optimizer.runtime import Feeds, optimised_session
@@ -26,7 +26,7 @@ def correct_biases(model: bytes, quantised: bytes, layers: Sequence[str], sample
 
     ``layers`` are names of outputs, which ``QuantizeStatic`` and ``QuantizePointwise`` keep.
     """
-    graph = ir.from_proto(onnx.load_model_from_string(quantised))
+    graph = parse(quantised)
     found = [layer for node in graph.graph if (layer := _corrigible(node)) and layer.name in layers]
     if not found:
         return quantised

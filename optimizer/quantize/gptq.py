@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx_ir as ir
 
+from optimizer.external import parse
 from optimizer.quantize.layers import layers_of, read_rows
 from optimizer.quantize.ranges import with_outputs
 from optimizer.quantize.weights import LARGEST, LARGEST_PAIR, Floats, Order, quantize_channels
@@ -64,7 +63,7 @@ def gptq(
     Grouped convolutions have none, nor have layers that sum over more than 4,096 inputs.
     ``model`` may be quantised upstream of a layer, as long as names stayed.
     """
-    graph = ir.from_proto(onnx.load_model_from_string(model)).graph
+    graph = parse(model).graph
     known = [layer for layer in layers_of(graph) if layers is None or layer.name in layers]
     wanted = [layer for layer in known if layer.groups == 1 and layer.rows.shape[1] <= _LONGEST]
     names = list(dict.fromkeys(layer.input for layer in wanted))

@@ -7,17 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from optimizer.passes._graph import initializer, insert, is_among, present, replace, sole_user, weights
+from optimizer.passes._graph import initializer, insert, is_among, present, weights
+from optimizer.quantize._channels_last import MICROSOFT, SCALAR, UNARY, put_in_place
 from optimizer.quantize.gptq import Gptq
 from optimizer.quantize.layers import Layer, layers_of
 from optimizer.quantize.ranges import ChannelRanges, scales_and_zero_points
 from optimizer.quantize.weights import quantize_channels
 
 _MIN_WEIGHTS = 256
-# What acts on each element alone, and so on either order of the axes.
-_UNARY = {"HardSwish", "Relu", "HardSigmoid", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "Softplus", "Gelu"}
-_SCALAR = {"Add", "Mul", "Sub", "Div", "Clip"}
-_MICROSOFT = "com.microsoft"
 
 
 class QuantizePointwise(ir.passes.InPlacePass):
@@ -63,7 +60,7 @@ class QuantizePointwise(ir.passes.InPlacePass):
             self._rewrite(layer, inputs[data])
             modified = True
         if modified:
-            model.opset_imports.setdefault(_MICROSOFT, 1)
+            model.opset_imports.setdefault(MICROSOFT, 1)
         return ir.passes.PassResult(model, modified)
 
     def _rewrite(self, layer: Layer, data: "_Input") -> None:
@@ -88,10 +85,10 @@ class QuantizePointwise(ir.passes.InPlacePass):
                 initializer(graph, f"{layer.name}_zeros", np.zeros(len(scale), np.int8)),
                 initializer(graph, f"{layer.name}_bias", np.asarray(bias, np.float32)),
             ],
-            domain=_MICROSOFT,
+            domain=MICROSOFT,
         )
         graph.insert_before(node, product)
-        _put_in_place(node, product.outputs[0])
+        put_in_place(node, product.outputs[0])
 
 
 @dataclass(frozen=True)
@@ -142,43 +139,6 @@ def _quantised(before: ir.Node, data: ir.Value, ranges: ChannelRanges) -> _Input
 def _has_channels_last(value: ir.Value) -> bool:
     """Whether ONNX Runtime would move the quantisation before a Transpose that gives ``value``."""
     node = value.producer()
-    while node is not None and node.domain == "" and node.op_type in _UNARY | _SCALAR:
+    while node is not None and node.domain == "" and node.op_type in UNARY | SCALAR:
         node = node.inputs[0].producer() if node.inputs[0] is not None else None
     return node is not None and node.op_type == "Transpose"
-
-
-def _put_in_place(conv: ir.Node, product: ir.Value) -> None:
-    """Let ``product``, whose channels are last, stand for the convolution's output."""
-    end = conv
-    while (user := sole_user(end.outputs[0])) is not None and _is_elementwise(user):
-        end = user
-    old = conv.outputs[0]
-    if end is conv:
-        end_value = product
-    else:
-        old.replace_all_uses_with(product)
-        end_value = end.outputs[0]
-    rank = len(present(weights(conv.inputs[1])).shape)
-    back = ir.node("Transpose", [None], {"perm": [0, rank - 1, *range(1, rank - 1)]})
-    graph = present(conv.graph)
-    graph.insert_after(end if end is not conv else present(product.producer()), back)
-    node: ir.Node | None = end if end is not conv else None
-    replace(old if node is None else end_value, back.outputs[0])
-    if node is not None:
-        end_value.name = f"{back.outputs[0].name}_last"
-        product.name, old.name = old.name, f"{old.name}_replaced"
-    back.replace_input_with(0, end_value)
-    while node is not None and node is not product.producer():
-        node.outputs[0].shape = None
-        node = node.inputs[0].producer() if node.inputs[0] is not None else None
-    graph.remove(conv, safe=True)
-
-
-def _is_elementwise(node: ir.Node) -> bool:
-    if node.domain or len(node.outputs) != 1:
-        return False
-    others = [weights(value) for value in node.inputs[1:] if value is not None]
-    return node.op_type in _UNARY or (
-        node.op_type in _SCALAR
-        and all(other is not None and other.size == 1 and other.ndim <= 1 for other in others)
-    )

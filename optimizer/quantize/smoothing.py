@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnx_ir as ir
 
+from optimizer.external import parse
 from optimizer.passes._graph import (
     Array,
     Floats,
@@ -112,7 +112,7 @@ def plan_smoothing(
     Alpha is searched value by value. A shift is used where it costs nothing, and channels are kept exact
     where few outliers are what the error comes from. A value that gains too little for its cost is missing.
     """
-    graph = ir.from_proto(onnx.load_model_from_string(model)).graph
+    graph = parse(model).graph
     groups = smoothable(graph, layers)
     seen = _observe(model, groups, samples, seed)
     plan = {}

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
-import onnx
 import onnx_ir as ir
 
 from bundle.manifest import AppliedPass, Scalar
+from optimizer.external import parse
 from optimizer.quantize import (
     QuantizeDynamic,
     QuantizeEmbeddings,
@@ -16,6 +16,7 @@ from optimizer.quantize import (
     matmul_nbits,
     pointwise,
     static,
+    unfolded,
 )
 from optimizer.quantize.gptq import Gptq, gptq
 from optimizer.quantize.layers import layers_of
@@ -23,6 +24,7 @@ from optimizer.quantize.matmul_nbits import QuantizeMatMulNBits
 from optimizer.quantize.pointwise import QuantizePointwise
 from optimizer.quantize.ranges import ChannelRanges, Range, observe, observe_channels
 from optimizer.quantize.storage import StoreWeights, storable
+from optimizer.quantize.unfolded import QuantizeUnfolded
 from optimizer.runtime import Feeds
 from optimizer.search.plan import TREATMENTS, Treatment
 
@@ -47,6 +49,7 @@ class Base:
         by_treatment: dict[Treatment, Iterable[ir.Node]] = {
             "static": static.quantisable(graph),
             "pointwise": [layer.node for layer in pointwise.quantisable(graph)],
+            "unfolded": [layer.node for layer in unfolded.quantisable(graph)],
             "dynamic": dynamic.quantisable(graph),
             "nbits": matmul_nbits.quantisable(graph),
             "embedding": embeddings.quantisable(graph),
@@ -78,6 +81,10 @@ class Base:
                 ),
                 safe,
             ),
+            "unfolded": lambda layers: (
+                QuantizeUnfolded(saturates=saturates, layers=layers, rounding=self._rounding),
+                safe,
+            ),
             "dynamic": lambda layers: (
                 QuantizeDynamic(saturates=saturates, layers=layers, rounding=self._rounding),
                 safe,
@@ -90,7 +97,7 @@ class Base:
 
     @cached_property
     def _graph(self) -> ir.Graph:
-        return ir.from_proto(onnx.load_model_from_string(self.data)).graph
+        return parse(self.data).graph
 
     @cached_property
     def _ranges(self) -> dict[str, Range]:

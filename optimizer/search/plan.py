@@ -10,9 +10,12 @@ Change = Literal["attention", "gelu", "smooth"]
 CHANGES: tuple[Change, ...] = ("attention", "gelu", "smooth")
 """What may be done to the cleaned graph before layers are treated, in this order."""
 
-Treatment = Literal["pointwise", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"]
+Treatment = Literal[
+    "pointwise", "unfolded", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"
+]
 WORDS: dict[Treatment, str] = {
     "pointwise": "int8 1x1",
+    "unfolded": "int8 unfolded",
     "static": "static int8",
     "dynamic": "dynamic int8",
     "nbits": "int8 by blocks",
