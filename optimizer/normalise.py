@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from bundle.manifest import AppliedPass
+from optimizer.external import parse
 from optimizer.passes import (
     FoldAffine,
     FoldBatchNormalization,
@@ -88,7 +88,7 @@ def normalise(model: bytes, same: Same) -> tuple[bytes, list[AppliedPass]]:
 
 def apply_passes(model: bytes, passes: Sequence[ir.passes.PassBase]) -> tuple[bytes, list[AppliedPass]]:
     """Run passes over a serialised model; names those that modified it."""
-    graph = ir.from_proto(onnx.load_model_from_string(model))
+    graph = parse(model)
     applied = []
     for step in passes:
         result = step(graph)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from optimizer.external import ROOT
+
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
@@ -25,6 +27,7 @@ def quiet_options(level: ort.GraphOptimizationLevel | None = None) -> ort.Sessio
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     options.graph_optimization_level = level or ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", ROOT)
     return options
 
 

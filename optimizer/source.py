@@ -12,10 +12,10 @@ from bundle.errors import InvalidBundle
 from bundle.external_data import has_external_data
 from bundle.manifest import Signature, Source, TensorSpec
 from optimizer.errors import InputError
+from optimizer.external import MAX_BYTES, external_files, refer_from_root
 from optimizer.runtime import optimised_session
 
-_MAX_BYTES = 2 * 1024**3 - 1  # what a protobuf, and so a bundle's model.onnx, can hold
-
+_PIECE = 1024**2
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -28,9 +28,13 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model: its bytes with all tensors inside, and what the manifest says of it."""
+    """A trained model, and what the manifest says of it.
+
+    All tensors are inside its bytes, unless it ``is_large``: then no bundle can hold it as it is.
+    """
 
     data: bytes
+    is_large: bool
     source: Source
     signature: Signature
     session: ort.InferenceSession
@@ -56,7 +60,10 @@ def load_model(path: Path) -> Model:
         raise InputError(
             f"the model {path} cannot be read ({error.strerror}): check its permissions."
         ) from None
-    data, opset = _self_contained(path, file_bytes)
+    proto, files = _parse(path, file_bytes)
+    total = len(file_bytes) + sum(file.stat().st_size for file in files)
+    is_large = total > MAX_BYTES
+    data = _in_memory(path, proto, file_bytes, is_external=bool(files), is_large=is_large)
     try:
         session = optimised_session(data)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
@@ -64,35 +71,76 @@ def load_model(path: Path) -> Model:
             f"onnxruntime {ort.__version__} cannot load {path} ({_first_line(error)}): "
             "repair the model, or export it with standard operators only."
         ) from None
-    source = Source(
-        file=path.name,
-        sha256=hashlib.sha256(file_bytes).hexdigest(),
-        size=max(len(file_bytes), len(data)),
-        opset=opset,
-    )
-    return Model(data, source, _signature(path, session), session)
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    source = Source(file=path.name, sha256=_sha256(file_bytes, files), size=total, opset=opset)
+    return Model(data, is_large, source, _signature(path, session), session)
 
 
-def _self_contained(path: Path, file_bytes: bytes) -> tuple[bytes, int]:
-    """The model with external tensors taken in, and its opset."""
+def _parse(path: Path, file_bytes: bytes) -> tuple[onnx.ModelProto, list[Path]]:
+    """The model without its external tensors, and the files that these are in."""
     try:
         external = has_external_data(path)
-        proto = onnx.load(path) if external else onnx.load_model_from_string(file_bytes)
+        proto = onnx.load_model_from_string(file_bytes)
     except (DecodeError, InvalidBundle):
         raise InputError(f"{path} is not an ONNX model, or is damaged: export it anew.") from None
-    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+    try:
+        files = external_files(proto, path.parent) if external else []
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if external and not files:
         raise InputError(
-            f"{path} keeps tensors in another file that cannot be read ({_first_line(error)}): "
-            "put its external data beside it."
-        ) from None
-    opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+            f"{path} keeps tensors of a function in another file: export them inside."
+        )
+    return proto, files
+
+
+def _in_memory(
+    path: Path, proto: onnx.ModelProto, file_bytes: bytes, *, is_external: bool, is_large: bool
+) -> bytes:
+    """The model as all of the search sees it: with its tensors, as far as they fit, and tensors as outputs.
+
+    What else it gives, sequences and maps, no request can ask for, and onnx-ir cannot read.
+    """
+    tensors = [value for value in proto.graph.output if value.type.HasField("tensor_type")]
     if not proto.graph.output:
         raise InputError(f"{path} has no outputs, so there is nothing to serve: export it anew.")
-    if not external:
-        return file_bytes, opset
-    if proto.ByteSize() > _MAX_BYTES:
-        raise InputError(f"{path} is larger than 2 GB with its external data, which a bundle cannot hold.")
-    return proto.SerializeToString(), opset
+    if not tensors:
+        raise InputError(f"{path} has no output that is a tensor: export it without ZipMap or sequences.")
+    for value in proto.graph.input:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise InputError(
+                f"input {value.name} of {path} has no shape: export it with one, free axes as names."
+            )
+    if not is_external and len(tensors) == len(proto.graph.output):
+        return file_bytes
+    del proto.graph.output[:]
+    proto.graph.output.extend(tensors)
+    try:
+        if is_large:
+            refer_from_root(proto, path.parent)
+        elif is_external:
+            onnx.external_data_helper.load_external_data_for_model(proto, str(path.parent))
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} keeps tensors in another file that cannot be read ({_first_line(error)}): "
+        "put its external data beside it."
+    )
+
+
+def _sha256(file_bytes: bytes, files: list[Path]) -> str:
+    """Of the model's file, followed by those of its external tensors."""
+    total = hashlib.sha256(file_bytes)
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                total.update(piece)
+    return total.hexdigest()
 
 
 def _signature(path: Path, session: ort.InferenceSession) -> Signature:
@@ -104,7 +152,7 @@ def _signature(path: Path, session: ort.InferenceSession) -> Signature:
                 "use plain tensors."
             )
     if not outputs:
-        raise InputError(f"{path} has no output that is a tensor: export it without ZipMap or sequences.")
+        raise InputError(f"{path} has no output of a type that can be sent over HTTP: cast it to float32.")
     return Signature(
         inputs=[_spec(arg) for arg in session.get_inputs()], outputs=[_spec(arg) for arg in outputs]
     )

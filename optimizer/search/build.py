@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import onnx
 import onnx_ir as ir
 
 from bundle.manifest import AppliedPass, Target
 from optimizer.data import Sample
+from optimizer.external import parse
 from optimizer.normalise import equal_outputs, normalise, tidy
 from optimizer.passes import ApproximateGelu, FuseAttention
 from optimizer.quantize.smoothing import Smooth, plan_smoothing
@@ -60,7 +60,7 @@ class Builder:
         applied = list(base.applied)
         if not plan.layers:
             return (base.data, applied) if applied else None
-        model = ir.from_proto(onnx.load_model_from_string(base.data))
+        model = parse(base.data)
         for treatment, layers in plan.by_treatment().items():
             step, parameters = base.step(treatment, layers)
             result = step(model)
@@ -80,7 +80,7 @@ class Builder:
             step = ApproximateGelu()
         else:
             step = Smooth(plan_smoothing(data, self.feeds, self.seed, saturates=self.saturates))
-        result = step(ir.from_proto(onnx.load_model_from_string(data)))
+        result = step(parse(data))
         if not result.modified:
             return data, applied
         return _tidied(result.model), [*applied, AppliedPass(name=type(step).__name__, parameters={})]
