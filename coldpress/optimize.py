@@ -5,7 +5,6 @@ import errno
 import json
 import math
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,7 +161,7 @@ def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
         time_budget=arguments.time_budget,
         seed=arguments.seed,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else (),
-        command=shlex.join(["optimize", *(word for word in words if word != "--json")]),
+        command=("optimize", *(word for word in words if word != "--json")),
     )
 
 

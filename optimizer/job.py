@@ -44,7 +44,7 @@ class Options:
     time_budget: float | None = None
     seed: int = 0
     class_labels: tuple[str, ...] = ()
-    command: str = ""  # as it was typed, for the report
+    command: tuple[str, ...] = ()  # as it was typed, for the report
 
 
 class Job:

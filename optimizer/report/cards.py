@@ -12,34 +12,41 @@ def cards(findings: Findings) -> str:
     before, after, serve = findings.manifest.before, findings.manifest.after, findings.manifest.serve
     return "".join(
         [
-            _card("size", _pair(before.size_bytes, after.size_bytes, size), smaller(findings)),
-            _card("latency", _pair(before.latency_ms, after.latency_ms, duration), times_faster(findings)),
+            _card(
+                "size",
+                _smaller(before.size_bytes, after.size_bytes),
+                _pair(before.size_bytes, after.size_bytes, size),
+                f"of {serve}, the file that is served",
+            ),
+            _card(
+                "latency",
+                _times(before.latency_ms, after.latency_ms),
+                _pair(before.latency_ms, after.latency_ms, duration),
+                "a run on one thread",
+            ),
             _metric_card(findings),
             _card(
                 "cold start",
+                _times(before.cold_start_ms, after.cold_start_ms),
                 _pair(before.cold_start_ms, after.cold_start_ms, duration),
-                f"session and first run from {serve}, in one process",
+                "session and first run, the file cached",
             ),
         ]
     )
 
 
-def times_faster(findings: Findings) -> str:
-    """In words."""
-    before, after = findings.manifest.before, findings.manifest.after
-    return f"{before.latency_ms / after.latency_ms:.2f} times as fast, one thread"
+def _times(before: float, after: float) -> str:
+    return f"{before / after:.2f}×"  # noqa: RUF001 - the sign for multiplication
 
 
-def smaller(findings: Findings) -> str:
-    """In words."""
-    before, after = findings.manifest.before, findings.manifest.after
-    return f"{after.size_bytes / before.size_bytes:.0%} of the original's bytes"
+def _smaller(before: int, after: int) -> str:
+    return f"{after / before - 1:+.0%}".replace("-", "−")  # noqa: RUF001 - the sign for minus
 
 
-def _card(title: str, figures: str, note: str, more: str = "") -> str:
+def _card(title: str, badge: str, figures: str, note: str) -> str:
     return (
-        f'<div class="card"><h3>{html.escape(title)}</h3>{figures}'
-        f'<p class="note">{html.escape(note)}</p>{more}</div>'
+        f'<div class="card"><h3>{html.escape(title)} <span class="badge">{badge}</span></h3>{figures}'
+        f'<p class="note">{html.escape(note)}</p></div>'
     )
 
 
@@ -57,18 +64,18 @@ def _pair(before: float, after: float, words: Callable[[float], str]) -> str:
 def _metric_card(findings: Findings) -> str:
     metric, floor = findings.manifest.metric, findings.verified.floor
     low, high = metric.interval
-    more = ""
+    floor_note = ""
     if floor is not None:
-        more = (
-            f'<p class="floor">A model whose answer is always the same would get {floor:.4f} here: '
+        floor_note = (
+            f'<p class="floor">An answer that is always the same would get {floor:.4f} here: '
             "read that as zero.</p>"
         )
-    return _card(
-        f"{metric.name}, on {metric.samples} unseen samples",
+    return (
+        f'<div class="card"><h3>{html.escape(metric.name)}, on {metric.samples} unseen samples</h3>'
         f'<p class="before">{metric.before:.4f}</p><p class="after">{metric.after:.4f}</p>'
-        + _gauge(low, metric.drop, high, metric.bound),
-        f"drop {metric.drop:.4f} of {metric.bound:g} allowed; 95 % interval {low:.4f} to {high:.4f}",
-        more,
+        f"{_gauge(low, metric.drop, high, metric.bound)}"
+        f'<p class="note">drop {metric.drop:.4f} of {metric.bound:g} allowed; 95 % interval {low:.4f} to '
+        f"{high:.4f}</p>{floor_note}</div>"
     )
 
 
@@ -83,8 +90,10 @@ def _gauge(low: float, drop: float, high: float, bound: float) -> str:
     allowed, left, right = place(bound), place(low), place(high)
     return (
         '<svg class="gauge" aria-hidden="true">'
-        f'<rect class="allowed" x="{place(0):.2f}%" width="{allowed - place(0):.2f}%" height="100%"/>'
-        f'<rect class="interval" x="{left:.2f}%" width="{right - left:.2f}%" y="30%" height="40%"/>'
-        f'<line class="drop" x1="{place(drop):.2f}%" x2="{place(drop):.2f}%" y1="0" y2="100%"/>'
-        f'<line class="bound" x1="{allowed:.2f}%" x2="{allowed:.2f}%" y1="0" y2="100%"/></svg>'
+        f'<rect class="allowed" x="{place(0):.2f}%" width="{allowed - place(0):.2f}%" height="14"/>'
+        f'<rect class="interval" x="{left:.2f}%" width="{right - left:.2f}%" y="4" height="6"/>'
+        f'<line class="drop" x1="{place(drop):.2f}%" x2="{place(drop):.2f}%" y1="0" y2="14"/>'
+        f'<line class="bound" x1="{allowed:.2f}%" x2="{allowed:.2f}%" y1="0" y2="14"/>'
+        f'<text x="{place(0):.2f}%" y="27">no drop</text>'
+        f'<text x="{allowed:.2f}%" y="27" text-anchor="end">the bound</text></svg>'
     )

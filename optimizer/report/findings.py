@@ -30,7 +30,7 @@ class Findings:
     verified: Verified
     layers: LayerTable | None
     search: Search
-    command: str
+    command: Sequence[str]
     calibration_samples: int
     evaluation_samples: int
     seed: int

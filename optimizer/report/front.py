@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_WIDTH, _HEIGHT = 960, 440
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, _WIDTH - 24, 24, _HEIGHT - 56
+_WIDTH, _HEIGHT = 960, 450
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, _WIDTH - 24, 40, _HEIGHT - 56
 _RADIUS = 10
-_LABEL_HEIGHT, _LETTER_WIDTH = 18, 7.4
+_LABEL_HEIGHT, _LETTER_WIDTH = 18, 6.9
 _TICK_DISTANCE = 30
 _MARGIN = 0.08
 
@@ -18,13 +18,12 @@ _MARGIN = 0.08
 class Point:
     """A candidate.
 
-    ``worst`` is its drop with the margin that counts; ``mark`` stands in the dot, ``label`` beside it where
-    there is room, ``detail`` is what hovering shows, ``kind`` its CSS class.
+    ``mark`` stands in the dot, ``label`` beside it where there is room, ``detail`` is what hovering shows,
+    ``kind`` its CSS class.
     """
 
     gain: float
     drop: float
-    worst: float
     mark: str
     label: str
     detail: str
@@ -60,7 +59,7 @@ class _Scale:
         gains = [point.gain for point in points] or [1.0]
         room = max((max(gains) - min(gains)) * _MARGIN, 0.05)
         self.least, self.most = min(gains) - room, max(gains) + room
-        drops = [drop for point in points for drop in (point.drop, point.worst) if math.isfinite(drop)]
+        drops = [point.drop for point in points if math.isfinite(point.drop)]
         self.lowest = max([*drops, bound, 1e-6])
         self.highest = min([*drops, 0.0])
         self.even = (bound or self.lowest / 4) / 2
@@ -99,7 +98,7 @@ def plot(points: Sequence[Point], bound: float, x_label: str, y_label: str) -> s
             f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}">',
             *_axes(scale, bound, html.escape(x_label), html.escape(y_label)),
             *(_line("front", *step) for step in steps),
-            *_dots(points, scale, [*_boxes_of_bound(scale, bound), *map(_box_of_line, steps)]),
+            *_dots(points, scale, _boxes_of_bound(scale, bound), [_box_of_line(step) for step in steps]),
             "</svg>",
         ]
     )
@@ -162,26 +161,35 @@ def _box_of_line(line: Segment) -> _Box:
     return _Box(left - 2, top - 2, right - left + 4, bottom - top + 4)
 
 
-def _dots(points: Sequence[Point], scale: _Scale, taken: list[_Box]) -> list[str]:
-    """Circles with whiskers up to what counts, each with its label where there is room; the first on top."""
+def _dots(
+    points: Sequence[Point], scale: _Scale, taken: Sequence[_Box], avoided: Sequence[_Box]
+) -> list[str]:
+    """Circles, each with its label where there is room, best off what is ``avoided``; the first on top."""
     places = [(scale.x(point.gain), scale.y(point.drop)) for point in points]
-    taken = taken + [_Box(x - _RADIUS, y - _RADIUS, 2 * _RADIUS, 2 * _RADIUS) for x, y in places]
+    taken = [*taken, *(_Box(x - _RADIUS, y - _RADIUS, 2 * _RADIUS, 2 * _RADIUS) for x, y in places)]
     drawn = []
     for point, (x, y) in zip(points, places, strict=True):
         parts = [
             f"<g><title>{html.escape(point.detail)}</title>",
-            _line(f"whisker {point.kind}", x, y, x, scale.y(point.worst)),
             f'<circle class="{point.kind}" cx="{x}" cy="{y}" r="{_RADIUS}"/>',
             _text(x, y + 4, html.escape(point.mark), 'class="mark" text-anchor="middle"'),
         ]
-        box = next(
-            (box for box in _label_places(x, y, point.label) if not any(map(box.touches, taken))), None
-        )
-        if point.label and box is not None:
-            taken.append(box)
-            parts.append(_text(box.left, box.top + 13, html.escape(point.label), 'class="label"'))
+        free = [box for box in _label_places(x, y, point.label) if not any(map(box.touches, taken))]
+        free.sort(key=lambda box: any(map(box.touches, avoided)))
+        if point.label and free:
+            taken.append(free[0])
+            parts.append(_label(free[0], x, point.label))
         drawn.append("".join([*parts, "</g>"]))
     return drawn[::-1]
+
+
+def _label(box: _Box, x: float, label: str) -> str:
+    """In its box, at the side of its dot."""
+    if box.left < x:
+        return _text(
+            box.left + box.width, box.top + 13, html.escape(label), 'class="label" text-anchor="end"'
+        )
+    return _text(box.left, box.top + 13, html.escape(label), 'class="label"')
 
 
 def _label_places(x: float, y: float, label: str) -> Iterator[_Box]:
@@ -189,7 +197,7 @@ def _label_places(x: float, y: float, label: str) -> Iterator[_Box]:
     width = len(label) * _LETTER_WIDTH
     for step in (0, 1, -1, 1.5, -1.5, 2, -2):
         top = y + (step - 0.5) * _LABEL_HEIGHT
-        for left in (x + 1.5 * _RADIUS, x - 1.5 * _RADIUS - width, x - width / 2):
+        for left in (x + 1.5 * _RADIUS, x - 1.5 * _RADIUS - width):
             if left > _LEFT and left + width < _RIGHT and 0 < top < _BOTTOM - _LABEL_HEIGHT:
                 yield _Box(left, top, width, _LABEL_HEIGHT)
 

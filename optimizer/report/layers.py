@@ -13,6 +13,12 @@ Choice = Treatment | None
 _NAME_LENGTH = 34
 _MOST_DECADES = 8
 
+_ABOUT_DOTS = (
+    "Dots are the treatments that a layer was measured with, each alone, on a few calibration samples: the "
+    "further right, the more the model's answers change. The full one is what the layer became. Point at a "
+    "bar or a dot for its figures."
+)
+
 
 @dataclass(frozen=True)
 class _Layer:
@@ -42,6 +48,7 @@ def layer_section(table: LayerTable, chosen: Mapping[str, Treatment]) -> str:
             '<div class="table long"><table class="layers">',
             *_rows(layers),
             "</table></div>",
+            f'<p class="legend">All {len(layers)} layers in the order of the graph. {_ABOUT_DOTS}</p>',
         ]
     )
 
@@ -58,8 +65,8 @@ def _layers(table: LayerTable, chosen: Mapping[str, Treatment]) -> list[_Layer]:
 
 
 _HEAD_OF_PRECISIONS = (
-    "<thead><tr><th>precision</th><th>layers</th><th>share of the layers' time as float</th>"
-    "<th>time as float</th><th>time now</th><th>weights as float</th><th>weights now</th></tr></thead>"
+    "<thead><tr><th>precision</th><th>layers</th><th>share of the float model's time</th>"
+    "<th>time: as float, now</th><th>weights: as float, now</th></tr></thead>"
 )
 
 
@@ -74,12 +81,17 @@ def _precisions(layers: Sequence[_Layer]) -> Iterator[str]:
                 _chip(choice),
                 str(len(group)),
                 f"{ms / all_ms:.0%}",
-                duration(ms),
-                duration(math.fsum(layer.now.ms for layer in group)),
-                size(sum(layer.plain.size_bytes for layer in group)),
-                size(sum(layer.now.size_bytes for layer in group)),
+                _change(duration(ms), duration(math.fsum(layer.now.ms for layer in group))),
+                _change(
+                    size(sum(layer.plain.size_bytes for layer in group)),
+                    size(sum(layer.now.size_bytes for layer in group)),
+                ),
             ]
             yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"<small>{before} →</small> {after}"
 
 
 def _chip(choice: Choice) -> str:
@@ -124,7 +136,7 @@ def _rows(layers: Sequence[_Layer]) -> Iterator[str]:
     axis = _ErrorAxis([row.error for layer in layers for row in layer.figures.values() if row.treatment])
     longest = max((row.ms for layer in layers for row in layer.figures.values()), default=0.0) or 1.0
     yield (
-        "<thead><tr><th>layer</th><th>precision</th><th>time: as float, and now</th>"
+        "<thead><tr><th>layer</th><th>precision</th><th colspan='2'>time: as float, and now</th>"
         f"<th>error of the answers if this layer alone is treated{axis.labels()}</th></tr></thead><tbody>"
     )
     for layer in layers:
@@ -132,7 +144,8 @@ def _rows(layers: Sequence[_Layer]) -> Iterator[str]:
         yield (
             f'<tr><td title="{html.escape(plain.layer)}">{html.escape(_short(plain))} '
             f"<small>{html.escape(plain.operator)}</small></td><td>{_chip(layer.chosen)}</td>"
-            f"<td>{_bars(layer, longest)}</td><td>{axis.dots(layer)}</td></tr>"
+            f"<td>{_bars(layer, longest)}</td><td>{_change(duration(plain.ms), duration(layer.now.ms))}</td>"
+            f"<td>{axis.dots(layer)}</td></tr>"
         )
     yield "</tbody>"
 
@@ -140,7 +153,10 @@ def _rows(layers: Sequence[_Layer]) -> Iterator[str]:
 def _short(layer: LayerFigures) -> str:
     """The end of its name, which is what tells it from the others."""
     name = layer.layer.removesuffix("_output_0").removesuffix(f"/{layer.operator}")
-    return name if len(name) <= _NAME_LENGTH else "…" + name[1 - _NAME_LENGTH :]
+    if len(name) <= _NAME_LENGTH:
+        return name
+    end = name[1 - _NAME_LENGTH :]
+    return "…" + end[max(end.find("/"), 0) :]
 
 
 def _bars(layer: _Layer, longest: float) -> str:

@@ -1,11 +1,13 @@
 """The page: its sections in order. It fetches nothing and runs nothing."""
 
 import html
-from collections.abc import Iterator, Mapping
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 
 from bundle.manifest import Manifest, Scalar
 from optimizer.choose import Measured, Objective
-from optimizer.report.cards import cards, smaller, times_faster
+from optimizer.report.cards import cards
 from optimizer.report.findings import Findings
 from optimizer.report.front import Point, pareto, plot
 from optimizer.report.layers import layer_section
@@ -14,8 +16,8 @@ from optimizer.units import duration, size
 
 _GAIN: Mapping[Objective, str] = {
     "latency": "times as fast as the original",
-    "size": "times as small as the original",
-    "cold-start": "times as soon as the original",
+    "size": "times smaller than the original",
+    "cold-start": "times as fast to start as the original",
 }
 
 
@@ -24,6 +26,7 @@ def render(findings: Findings) -> str:
     manifest = findings.manifest
     return PAGE.substitute(
         name=html.escape(manifest.name),
+        about=html.escape(f"{manifest.source.file}, for {manifest.target}, objective {manifest.objective}"),
         verdict=html.escape(_verdict(findings)),
         cards=cards(findings),
         sections="".join(
@@ -46,7 +49,13 @@ def _verdict(findings: Findings) -> str:
     chosen = findings.chosen
     if chosen.is_as_it_was:
         return "Nothing beat the original within the bound: the bundle holds the original."
-    return f"{chosen.title[0].upper()}{chosen.title[1:]}: {times_faster(findings)}, {smaller(findings)}."
+    manifest = findings.manifest
+    before, after, metric = manifest.before, manifest.after, manifest.metric
+    return (
+        f"{before.latency_ms / after.latency_ms:.2f} times as fast and "
+        f"{after.size_bytes / before.size_bytes:.0%} of the original's bytes, for a drop of "
+        f"{metric.drop:.4f} in {metric.name}."
+    )
 
 
 def _front(findings: Findings) -> str:
@@ -57,13 +66,13 @@ def _front(findings: Findings) -> str:
             _points(findings),
             bound=manifest.metric.bound,
             x_label=_GAIN[manifest.objective],
-            y_label=f"drop of {manifest.metric.name}",
+            y_label=f"drop of {manifest.metric.name}, with its margin",
         )
         + '<p class="legend"><b class="chosen">● chosen</b> <b class="within">● within the bound</b> '
         '<b class="outside">● outside</b> <b class="front">▁▏Pareto front: no other candidate is better in '
         'both</b></p><p class="legend">Right is better, up is more exact. Drops are those on selection '
-        "samples; the line below a dot ends at the drop with its margin, which has to be within the bound. "
-        "Point at a dot for its figures.</p></figure>"
+        f"samples, plus {_margin(findings.chosen)}: what has to be within the bound. Point at a dot for its "
+        "figures; its number is that in the table.</p></figure>"
     )
 
 
@@ -87,17 +96,26 @@ def _point(mark: str, one: Measured, findings: Findings) -> Point:
         "size": one.before.size_bytes / one.after.size_bytes,
         "cold-start": one.before.cold_start_ms / one.after.cold_start_ms,
     }[objective]
+    kind = _kind(one, findings.chosen, bound)
     return Point(
         gain=gain,
-        drop=drop,
-        worst=one.upper_drop,
+        drop=one.upper_drop,
         mark=mark,
-        label="the original" if one.name == "original" else one.title,
+        label=_label(one, kind),
         detail=f"{mark}: {one.title}\n{one.latency.ratio:.2f} times as fast, {size(one.after.size_bytes)}, "
         f"cold start {duration(one.after.cold_start_ms)}\ndrop {drop:.4f}, with its margin "
         f"{one.upper_drop:.4f}",
-        kind=_kind(one, findings.chosen, bound),
+        kind=kind,
     )
+
+
+def _label(one: Measured, kind: str) -> str:
+    if one.name == "original":
+        return "the original"
+    if not one.plan.layers:
+        return one.title
+    figures = f"{one.latency.ratio:.2f} times, {size(one.after.size_bytes)}"
+    return f"chosen: {figures}" if kind == "chosen" else figures
 
 
 def _kind(one: Measured, chosen: Measured, bound: float) -> str:
@@ -105,7 +123,17 @@ def _kind(one: Measured, chosen: Measured, bound: float) -> str:
 
 
 def _candidates(findings: Findings) -> str:
-    heads = ("", "candidate", "size", "latency", "times as fast", "cold start", "metric", "drop", "within")
+    heads = (
+        "",
+        "candidate",
+        "size",
+        "latency",
+        "times as fast",
+        "cold start",
+        "metric",
+        "drop",
+        "within bound",
+    )
     return (
         '<div class="table"><table class="candidates"><thead><tr>'
         + "".join(f"<th>{head}</th>" for head in heads)
@@ -151,8 +179,9 @@ def _why(findings: Findings) -> str:
     return (
         f"A candidate may be chosen if its drop on selection samples, plus {_margin(findings.chosen)}, is "
         f"within the bound. Of these the bundle gets {aim}. It was then checked on verification samples, "
-        f"which no choice was made on: drop {manifest.metric.drop:.4f}. Latencies are medians of CPU time, "
-        f"measured in turns with the original; a server loads {manifest.serve}, which is what was measured."
+        f"which no choice was made on: {findings.chosen.title}, drop {manifest.metric.drop:.4f}. Latencies "
+        f"are medians of CPU time, measured in turns with the original; a server loads {manifest.serve}, "
+        "which is what was measured."
     )
 
 
@@ -174,7 +203,7 @@ def _worst(findings: Findings) -> str:
         )
     rows = "".join(
         f"<tr><td>{one.place}</td><td>{_figure(one.before)}</td><td>{_figure(one.after)}</td>"
-        f"<td>{one.difference:.4g}</td></tr>"
+        f"<td>{_difference(one.difference)}</td></tr>"
         for one in findings.verified.worst
     )
     return (
@@ -184,6 +213,12 @@ def _worst(findings: Findings) -> str:
         f'<p class="legend">Of the {metric.samples} verification samples, by their places in the evaluation '
         "data, counted from 0.</p>"
     )
+
+
+def _difference(value: float) -> str:
+    if value == sys.float_info.max:
+        return "another shape"
+    return f"{value:.4f}" if 0.001 <= value < 1000 else f"{value:.2e}"
 
 
 def _figure(value: float | None) -> str:
@@ -204,8 +239,16 @@ def _reproduce(findings: Findings) -> str:
     facts = "".join(
         f"<dt>{html.escape(term)}</dt><dd>{html.escape(fact)}</dd>" for term, fact in _facts(findings)
     )
-    command = f"<pre>{html.escape(findings.command)}</pre>" if findings.command else ""
+    command = f"<pre>{html.escape(_lines(findings.command))}</pre>" if findings.command else ""
     return f"{command}<dl>{facts}</dl>"
+
+
+def _lines(command: Sequence[str]) -> str:
+    """For a shell, an option a line."""
+    text = ""
+    for word in command:
+        text += (" \\\n    " if word.startswith("-") else " " if text else "") + shlex.quote(word)
+    return text
 
 
 def _facts(findings: Findings) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,20 @@
 
 from string import Template
 
-PAGE = Template("""<!doctype html>
+from optimizer.search.plan import TREATMENTS
+
+# On white and on black, for treatments in their order.
+_HUES = (
+    ("#0b8494", "#45c4d2"),
+    ("#2e8b3d", "#79cf7f"),
+    ("#2f6fde", "#7fa8f5"),
+    ("#7c53d6", "#ab8df0"),
+    ("#c2489b", "#e07fc0"),
+    ("#a07800", "#e5c04a"),
+    ("#bf5f15", "#f0a063"),
+    ("#6c7a28", "#b3c265"),
+)
+_TEXT = Template("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -11,21 +24,23 @@ PAGE = Template("""<!doctype html>
 <style>
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #16202c; --soft: #5c6a7a;
   --line: #dde2e8; --rest: #c3cad3; --chosen: #0b7a55; --within: #2f6fde; --outside: #b3472f;
-  --float: #a3adb9; --static: #2f6fde; --pointwise: #0d98a8; --dynamic: #7c53d6; --nbits: #c2489b;
-  --embedding: #d9772b; --embedding4: #c99a06; --storage: #7f8f35; }
+  --float: #7d8896;
+  $hues_in_light }
 @media (prefers-color-scheme: dark) { :root { --page: #11161c; --card: #1a2129; --ink: #e8edf2;
   --soft: #95a3b3; --line: #2c3641; --rest: #46525f; --chosen: #3ecf9a; --within: #7fa8f5;
-  --outside: #ee8a70; --float: #66727f; --static: #7fa8f5; --pointwise: #45c4d2; --dynamic: #ab8df0;
-  --nbits: #e07fc0; --embedding: #f0a063; --embedding4: #e5c04a; --storage: #b3c265; } }
+  --outside: #ee8a70; --float: #8a97a5;
+  $hues_in_dark } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
-h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .4rem; color: var(--soft); }
-.verdict { font-size: 1.15rem; margin: .5rem 0 1.75rem; color: var(--soft); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(225px, 1fr)); gap: 1rem; }
+h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; color: var(--soft); display: flex;
+  justify-content: space-between; align-items: baseline; gap: .5rem; }
+.about { margin: .35rem 0 0; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
+.verdict { font-size: 1.2rem; margin: .75rem 0 1.75rem; }
+.cards { display: grid; grid-template-columns: 1fr 1fr 1.55fr 1fr; gap: 1rem; }
 .card, figure, .table, pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
 .card { padding: 1.1rem 1.25rem; }
 .card p { margin: 0; }
@@ -33,12 +48,14 @@ h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .4rem; color: var(--soft); 
   font-variant-numeric: tabular-nums; }
 .card .before { font-size: 1.35rem; color: var(--soft); }
 .card .after { font-size: 2.2rem; font-weight: 650; }
+.card .badge { color: var(--chosen); font-size: 1rem; font-weight: 650; white-space: nowrap; }
 .card .note { margin-top: .7rem; color: var(--soft); font-size: .9rem; }
-.card .floor { margin-top: .5rem; color: var(--outside); font-size: .9rem; }
+.card .floor { margin-top: .5rem; padding-left: .6rem; border-left: 3px solid var(--outside);
+  font-size: .9rem; }
 .bar, .gauge, .strip, .cell { display: block; width: 100%; overflow: visible; }
 .bar { height: 6px; margin: .2rem 0 .5rem; }
 rect.before, rect.as-float { fill: var(--rest); } rect.after { fill: var(--chosen); }
-.gauge { height: 14px; margin: .65rem 0 .1rem; }
+.gauge { height: 30px; margin: .65rem 0 -.2rem; } .gauge text { font-size: 11px; }
 .allowed { fill: var(--chosen); opacity: .1; }
 .interval { fill: var(--chosen); opacity: .45; }
 .gauge .drop { stroke: var(--chosen); stroke-width: 3; }
@@ -53,16 +70,13 @@ svg .axis { stroke: var(--line); }
 .plot .label { fill: var(--ink); }
 .plot .mark { fill: var(--card); font-size: 11px; font-weight: 700; }
 .plot circle { stroke: var(--card); stroke-width: 2; }
-.plot .whisker { stroke-width: 2.5; opacity: .6; }
-.chosen { fill: var(--chosen); stroke: var(--chosen); }
-.within { fill: var(--within); stroke: var(--within); }
-.outside { fill: var(--outside); stroke: var(--outside); }
+.chosen { fill: var(--chosen); } .within { fill: var(--within); } .outside { fill: var(--outside); }
 .legend { color: var(--soft); font-size: .85rem; margin: .6rem 0 0; }
 .legend b { font-weight: 600; margin-right: 1rem; white-space: nowrap; }
 .legend .chosen { color: var(--chosen); } .legend .within { color: var(--within); }
 .legend .outside { color: var(--outside); } .legend .front { color: var(--soft); }
 .table { overflow-x: auto; }
-.long { max-height: 38rem; overflow-y: auto; }
+.long { max-height: 60rem; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { text-align: right; padding: .6rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 tr:last-child td { border-bottom: 0; }
@@ -74,19 +88,22 @@ th:first-child, td:first-child { text-align: left; }
 tr.chosen td { font-weight: 650; } tr.chosen td:last-child { color: var(--chosen); }
 tr.outside td:last-child { color: var(--outside); }
 small { color: var(--soft); font-weight: 400; }
-.chip { display: inline-block; padding: 0 .5rem; border-radius: 99px; color: var(--card); font-size: .8rem;
-  font-weight: 600; background: var(--kind); }
-.precisions th { white-space: normal; }
+.chip { display: inline-block; vertical-align: middle; padding: 0 .5rem; border-radius: 99px;
+  color: var(--card); font-size: .8rem; font-weight: 600; background: var(--kind); }
 .strip { height: 34px; min-width: 500px; }
 .strip rect { stroke: var(--card); stroke-width: 1; }
 .strip rect, .cell rect { fill: var(--kind); } .cell .as-float { fill: var(--rest); opacity: .6; }
-.layers { min-width: 46rem; }
-.layers td { padding: .1rem .7rem; border: 0; } .layers tr:hover td { background: var(--page); }
+.worst th { white-space: normal; }
+.layers { min-width: 52rem; }
+.layers td { padding: 0 .7rem; border: 0; line-height: 1.45; font-size: .85rem; }
+.layers .chip { font-size: .7rem; line-height: 1.3; }
+.layers th { white-space: normal; } .layers tr:hover td { background: var(--page); }
 .layers thead th { position: sticky; top: 0; background: var(--card); z-index: 1; border: 0;
   box-shadow: 0 1px var(--line); }
 .layers :is(th, td):nth-child(n + 2) { text-align: left; }
-.layers :is(th, td):nth-child(n + 3) { width: 30%; }
-.cell { height: 20px; } .cell text { font-size: 11px; font-weight: 400; }
+.layers td:nth-child(3) { width: 22%; } .layers :is(th:nth-child(4), td:nth-child(5)) { width: 30%; }
+.layers td:nth-child(4) { color: var(--soft); font-size: .8rem; }
+.cell { height: 16px; } .cell text { font-size: 11px; font-weight: 400; }
 .cell circle { fill: var(--card); stroke: var(--kind); stroke-width: 1.5; }
 .cell circle.taken { fill: var(--kind); }
 #layers > * + * { margin-top: 1rem; }
@@ -95,16 +112,19 @@ pre { padding: 1rem 1.25rem; white-space: pre-wrap; overflow-wrap: anywhere; fon
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 1rem 0 0;
   font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.t-float { --kind: var(--float); } .t-static { --kind: var(--static); }
-.t-pointwise { --kind: var(--pointwise); } .t-dynamic { --kind: var(--dynamic); }
-.t-nbits { --kind: var(--nbits); } .t-embedding { --kind: var(--embedding); }
-.t-embedding4 { --kind: var(--embedding4); } .t-storage { --kind: var(--storage); }
+.t-float { --kind: var(--float); } $kinds
+@media (max-width: 860px) {
+  .cards { grid-template-columns: 1fr 1fr; }
+  .card { padding: .9rem 1rem; } .card:nth-child(n + 3) { grid-column: 1 / -1; }
+  .card .before { font-size: 1.15rem; } .card .after { font-size: 1.7rem; }
+}
 @media print { .long { max-height: none; } }
 </style>
 </head>
 <body>
 <main>
 <h1>$name</h1>
+<p class="about">$about</p>
 <p class="verdict">$verdict</p>
 <section class="cards" aria-label="before and after">$cards</section>
 $sections
@@ -112,3 +132,13 @@ $sections
 </body>
 </html>
 """)
+
+PAGE = Template(
+    _TEXT.safe_substitute(
+        hues_in_light=" ".join(f"--hue-{at}: {light};" for at, (light, _) in enumerate(_HUES)),
+        hues_in_dark=" ".join(f"--hue-{at}: {dark};" for at, (_, dark) in enumerate(_HUES)),
+        kinds=" ".join(
+            f".t-{name} {{ --kind: var(--hue-{at % len(_HUES)}); }}" for at, name in enumerate(TREATMENTS)
+        ),
+    )
+)
