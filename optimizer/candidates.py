@@ -8,6 +8,7 @@ import onnxruntime as ort
 from optimizer.choose import File, Measured, Race, Tried, as_it_was, contenders, is_hopeless, is_same
 from optimizer.errors import InputError
 from optimizer.evaluate import Scores
+from optimizer.external import TooLarge, taken_in
 from optimizer.job import Job
 from optimizer.measure import cold_starts_ms, latencies, representative
 from optimizer.runtime import ort_format, serving_session
@@ -30,6 +31,7 @@ class Candidates:
         self.builder = builder
         # One standard error, because what is verified later are other samples; and what is binding there.
         self.margin = 1 + job.errors_at_the_end
+        self.rejected: set[str] = set()  # by verification
         self._tried: dict[str, Tried] = {}
         self._feeds = representative([sample.feeds for sample in job.selection])
 
@@ -58,7 +60,7 @@ class Candidates:
         name = f"{measured.name}.onnx" if kind == "model.onnx" else measured.ort_file
         path = self.job.work.path(name)
         if not path.exists():
-            built = self.builder.build(measured.plan)
+            built = self._build(measured.plan)
             if built is not None:
                 self._files(measured.plan, built)
         return path
@@ -96,10 +98,12 @@ class Candidates:
         title = plan.title(len(self.builder.base(plan.changes).treatable) if plan.layers else 0)
         self.job.tell(f"trying: {title}")
         try:
-            built = self.builder.build(plan)
+            built = self._build(plan)
             if built is None:
                 return Tried(plan=plan, title=title, applies=False)
             return self._measure(plan, title, built)
+        except TooLarge as error:
+            return Tried(plan=plan, title=title, failure=str(error))
         except (InputError, OSError):
             raise
         except Exception as error:
@@ -108,6 +112,13 @@ class Candidates:
                     f"{self.job.options.model} cannot be measured ({error}): repair the model."
                 ) from error
             return Tried(plan=plan, title=title, failure=f"{type(error).__name__}: {error}"[:300])
+
+    def _build(self, plan: Plan) -> Built | None:
+        """A model as a bundle would hold it."""
+        built = self.builder.build(plan)
+        if built is None or not self.job.model.is_large:
+            return built
+        return taken_in(built[0]), built[1]
 
     def _measure(self, plan: Plan, title: str, built: Built) -> Tried:
         job = self.job

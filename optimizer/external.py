@@ -14,6 +14,10 @@ MAX_BYTES = 2 * 1024**3 - 1
 ROOT = "/"
 
 
+class TooLarge(Exception):
+    """A model that has to stay in more files than one."""
+
+
 def external_files(proto: onnx.ModelProto, folder: Path) -> list[Path]:
     """The files, each once, in which tensors of a model from ``folder`` are.
 
@@ -37,12 +41,16 @@ def parse(model: bytes) -> ir.Model:
     return parsed
 
 
-def taken_in(model: bytes) -> bytes | None:
-    """The model with all of its tensors inside; None if a protobuf, and so a bundle, cannot hold them."""
+def taken_in(model: bytes) -> bytes:
+    """The model with all of its tensors inside.
+
+    Raises:
+        TooLarge: a protobuf, and so a bundle, cannot hold them.
+    """
     proto = onnx.load_model_from_string(model)
     outside = sum(_length(tensor) for tensor in _external_tensors(proto.graph))
     if len(model) + outside > MAX_BYTES:
-        return None
+        raise TooLarge("larger than 2 GB, which a bundle cannot hold")
     onnx.external_data_helper.load_external_data_for_model(proto, ROOT)
     data: bytes = proto.SerializeToString(deterministic=True)
     return data

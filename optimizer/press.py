@@ -13,6 +13,7 @@ from bundle.manifest import Metric as MetricFigures
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
 from optimizer.contents import baseline_json, golden_error, golden_npz, golden_samples
+from optimizer.errors import InputError
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Findings, Search, render
 from optimizer.search.build import Builder
@@ -68,15 +69,25 @@ def press(options: Options, tell: Tell) -> Pressed:
 
 def _press(job: Job, candidates: Candidates) -> Pressed:
     """Search and verify; each candidate that fails then adds a standard error to the margin of the next."""
-    rejected: set[str] = set()
     while True:
-        search(job, candidates.builder, candidates)
+        _search(job, candidates)
         measured = candidates.race()
-        chosen, verified = verify(job, candidates, measured, rejected)
+        chosen, verified = verify(job, candidates, measured)
         if verified is not None:
+            job.work.save("search.result", _circumstances(job))
             return _bundle(job, candidates, measured, chosen, verified)
-        rejected.add(chosen.name)
+        candidates.rejected.add(chosen.name)
         candidates.margin += 1
+
+
+def _search(job: Job, candidates: Candidates) -> None:
+    """Search; a model so odd that a pass trips over it is left as far as it came."""
+    try:
+        search(job, candidates.builder, candidates)
+    except (InputError, OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and what was measured is good
+        job.tell(f"the search ends early, at what it does not understand ({type(error).__name__}: {error})")
 
 
 def _advise(job: Job, candidates: Candidates, pressed: Pressed) -> None:
@@ -135,6 +146,7 @@ def _bundle(
     findings = Findings(
         manifest=manifest,
         measured=measured,
+        rejected=candidates.rejected,
         chosen=chosen,
         verified=verified,
         layers=work.load("layers.result", LayerTable),
@@ -159,18 +171,14 @@ def _bundle(
 
 
 def _circumstances(job: Job) -> Search:
-    """Of the first run that came so far, kept so that a rerun writes the same report."""
-    search = job.work.load("search.result", Search)
-    if search is None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        search = Search(
-            seconds=job.seconds,
-            peak_bytes=peak if sys.platform == "darwin" else peak * 1024,
-            processor=processor(),
-            threads=threads(),
-        )
-        job.work.save("search.result", search)
-    return search
+    """Of the first complete search, kept so that a rerun writes the same report; else of this one."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return job.work.load("search.result", Search) or Search(
+        seconds=job.seconds,
+        peak_bytes=peak if sys.platform == "darwin" else peak * 1024,
+        processor=processor(),
+        threads=threads(),
+    )
 
 
 __all__ = ["Interrupted", "Options", "Pressed", "Tell", "press"]

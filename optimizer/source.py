@@ -88,9 +88,7 @@ def _parse(path: Path, file_bytes: bytes) -> tuple[onnx.ModelProto, list[Path]]:
     except OSError as error:
         raise _unreadable(path, error) from None
     if external and not files:
-        raise InputError(
-            f"{path} keeps tensors of a function in another file: export them inside."
-        )
+        raise InputError(f"{path} keeps tensors of a function in another file: export them inside.")
     return proto, files
 
 

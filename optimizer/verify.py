@@ -1,6 +1,6 @@
 """The last word: the best candidates on samples that no choice was made on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import onnxruntime as ort
@@ -26,14 +26,19 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(
-    job: Job, candidates: Candidates, measured: Sequence[Measured], rejected: Collection[str] = ()
+    job: Job, candidates: Candidates, measured: Sequence[Measured]
 ) -> tuple[Measured, Verified | None]:
-    """The best candidate that is not ``rejected``, and what it does on verification samples.
+    """The best candidate that is not rejected, and what it does on verification samples.
 
     None in their place says that it is not within the bound there: it was chosen by luck.
     """
     bound, objective = job.options.max_drop, job.options.objective
-    usable = [one for one in ranked(measured, objective, bound) if one.name not in rejected]
+    usable = [one for one in ranked(measured, objective, bound) if one.name not in candidates.rejected]
+    if not usable and job.model.is_large:
+        raise InputError(
+            f"{job.options.model} is larger than 2 GB, which a bundle cannot hold, and nothing smaller is "
+            "within the bound: allow a larger --max-drop, or give more evaluation samples."
+        )
     if not usable:
         original = next(one for one in measured if one.plan == ORIGINAL)
         return original.served_as_it_was(), _of_original(job)
@@ -84,7 +89,7 @@ def _of_original(job: Job) -> Verified:
         if verified.scores.drop > job.options.max_drop:
             raise InputError(
                 f"the original model's own {job.metric.name} changes by {verified.scores.drop:.3g} when it "
-                "is run again, which is more than --max-drop: give its random operators a seed, or "
+                "is run again, which is more than --max-drop: take its random operators out, or "
                 "allow more."
             )
         job.work.save("as-it-was.verified", verified)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import onnx_ir as ir
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from bundle.manifest import AppliedPass, Target
 from optimizer.data import Sample
@@ -83,7 +84,11 @@ class Builder:
         result = step(parse(data))
         if not result.modified:
             return data, applied
-        return _tidied(result.model), [*applied, AppliedPass(name=type(step).__name__, parameters={})]
+        try:
+            changed = _tidied(result.model)
+        except EncodeError:  # a model over 2 GB, of whose weights too many became others
+            return data, applied
+        return changed, [*applied, AppliedPass(name=type(step).__name__, parameters={})]
 
 
 def _tidied(model: ir.Model) -> bytes:

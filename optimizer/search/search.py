@@ -81,19 +81,22 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
     """Time, size and error of every layer under every treatment that it can have."""
     base = builder.base(changes)
     treatable = base.treatable
-    treated: dict[Treatment, bytes] = {}
-    for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
-        everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
-        built = builder.build(Plan(changes=changes, layers=everywhere))
-        if built is not None:
-            treated[treatment] = built[0]
     feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
     graph = onnx.load_model_from_string(base.data).graph
     known = {output for node in graph.node for output in node.output}
-    times: dict[Choice, dict[str, float]] = {
-        treatment: layer_times(data, treatable, known, feeds) for treatment, data in treated.items()
-    }
-    times[None] = layer_times(base.data, treatable, known, feeds)
+    times: dict[Choice, dict[str, float]] = {None: layer_times(base.data, treatable, known, feeds)}
+    treated: dict[Treatment, bytes] = {}
+    for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
+        everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
+        try:
+            built = builder.build(Plan(changes=changes, layers=everywhere))
+            if built is not None:
+                times[treatment] = layer_times(built[0], treatable, known, feeds)
+                treated[treatment] = built[0]
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises many types: it lacks what the treatment needs
+            job.tell(f"{treatment} is left out ({type(error).__name__}: {error})")
     errors = Sensitivity(base.data, treated, treatable, job.outputs).errors(
         [sample.feeds for sample in job.tuning],
         until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
