@@ -1,6 +1,6 @@
 """All that the report tells of."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,10 +22,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What was measured, and what came of it."""
+    """What was measured, and what came of it; ``rejected`` are those that failed verification, by name."""
 
     manifest: Manifest
     measured: Sequence[Measured]
+    rejected: Collection[str]
     chosen: Measured
     verified: Verified
     layers: LayerTable | None

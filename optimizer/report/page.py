@@ -51,8 +51,11 @@ def _verdict(findings: Findings) -> str:
         return "Nothing beat the original within the bound: the bundle holds the original."
     manifest = findings.manifest
     before, after, metric = manifest.before, manifest.after, manifest.metric
+    speed = f"{before.latency_ms / after.latency_ms:.2f} times as fast"
+    if manifest.objective == "cold-start":
+        speed = f"{before.cold_start_ms / after.cold_start_ms:.2f} times as fast to start, {speed}"
     return (
-        f"{before.latency_ms / after.latency_ms:.2f} times as fast and "
+        f"{speed} and "
         f"{after.size_bytes / before.size_bytes:.0%} of the original's bytes, for a drop of "
         f"{metric.drop:.4f} in {metric.name}."
     )
@@ -89,14 +92,14 @@ def _points(findings: Findings) -> list[Point]:
 
 
 def _point(mark: str, one: Measured, findings: Findings) -> Point:
-    bound, objective = findings.manifest.metric.bound, findings.manifest.objective
+    objective = findings.manifest.objective
     drop = one.scores.drop if one.scores else 0.0
     gain = {
         "latency": one.latency.ratio,
         "size": one.before.size_bytes / one.after.size_bytes,
         "cold-start": one.before.cold_start_ms / one.after.cold_start_ms,
     }[objective]
-    kind = _kind(one, findings.chosen, bound)
+    kind = _kind(one, findings)
     return Point(
         gain=gain,
         drop=one.upper_drop,
@@ -118,8 +121,11 @@ def _label(one: Measured, kind: str) -> str:
     return f"chosen: {figures}" if kind == "chosen" else figures
 
 
-def _kind(one: Measured, chosen: Measured, bound: float) -> str:
-    return "chosen" if one.name == chosen.name else "within" if one.is_within(bound) else "outside"
+def _kind(one: Measured, findings: Findings) -> str:
+    if one.name == findings.chosen.name:
+        return "chosen"
+    is_within = one.is_within(findings.manifest.metric.bound) and one.name not in findings.rejected
+    return "within" if is_within else "outside"
 
 
 def _candidates(findings: Findings) -> str:
@@ -150,11 +156,12 @@ def _row(mark: int, one: Measured, findings: Findings) -> str:
             f'<tr class="outside"><td>{mark}</td><td>{title}</td><td colspan="7">{html.escape(one.failure)}'
             "</td></tr>"
         )
-    bound = findings.manifest.metric.bound
-    kind = _kind(one, findings.chosen, bound)
+    kind = _kind(one, findings)
     verdict = {"chosen": "chosen", "within": "yes", "outside": "no"}[kind]
     if one.hopeless_at is not None:
         verdict += f", after {one.scores.samples}"
+    if one.name in findings.rejected:
+        verdict = "no, on verification samples"
     cells = [
         str(mark),
         title,

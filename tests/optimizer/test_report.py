@@ -141,6 +141,7 @@ def findings():
     return Findings(
         manifest=manifest,
         measured=[original, chosen, failed],
+        rejected=set(),
         chosen=chosen,
         verified=Verified(scores=scores, floor=0.4583, worst=worst),
         layers=table(3),
@@ -173,6 +174,12 @@ class TestPage:
         page = render(Findings(**{**vars(findings), "manifest": manifest}))
         assert "<script" not in page
         assert "http" not in page
+
+    def test_what_failed_verification_is_outside(self, findings):
+        lucky = msgspec.structs.replace(findings.chosen, name="lucky")
+        changes = {"measured": [*findings.measured, lucky], "rejected": {"lucky"}}
+        assert "no, on verification samples" in render(Findings(**{**vars(findings), **changes}))
+        assert "no, on verification samples" not in render(findings)
 
     def test_what_there_is_nothing_to_say_of_is_left_out(self, findings):
         verified = Verified(scores=findings.verified.scores, floor=None, worst=[])
