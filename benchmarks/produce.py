@@ -20,7 +20,7 @@ from onnx_ir.passes import common
 from benchmarks.environments import BENCH, ROOT, python_of
 from benchmarks.models import Case, Model
 from benchmarks.tools import PACKAGES, Tool
-from optimizer.passes import RaiseOpset
+from optimizer.passes import FoldConstants, RaiseOpset
 from optimizer.work import code_version
 
 LIMIT_S = 280
@@ -68,7 +68,8 @@ def for_tools(model: Path) -> Path:
     if next(opset.version for opset in proto.opset_import if not opset.domain) >= _OPSET_OF_TOOLS:
         return model
     graph = ir.from_proto(proto)
-    for step in (RaiseOpset(), common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)):
+    lift = common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
+    for step in (RaiseOpset(), lift, FoldConstants()):  # NNCF stops at a Cast of an initializer
         graph = step(graph).model
     ir.save(graph, raised)
     return raised

@@ -4,6 +4,7 @@ from optimizer.passes.approximate_gelu import ApproximateGelu
 from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
+from optimizer.passes.fold_look_ups import FoldLookUps
 from optimizer.passes.fold_one_hot import FoldOneHot
 from optimizer.passes.fold_repeated_rows import FoldRepeatedRows
 from optimizer.passes.fuse_attention import FuseAttention
@@ -17,6 +18,7 @@ __all__ = [
     "FoldAffine",
     "FoldBatchNormalization",
     "FoldConstants",
+    "FoldLookUps",
     "FoldOneHot",
     "FoldRepeatedRows",
     "FuseAttention",

@@ -1,6 +1,6 @@
 """A part of a graph, run by itself: exporters build it in different ways, that compute the same."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import onnx_ir as ir
 import onnxruntime as ort
@@ -13,8 +13,11 @@ def inputs_of(value: ir.Value, *, through_shapes: bool) -> list[ir.Value]:
     return [one for one in ancestors(value, through_shapes=through_shapes) if one.is_graph_input()]
 
 
-def ancestors(value: ir.Value, *, through_shapes: bool) -> list[ir.Value]:
-    """The value, and all that it is computed from; what only its shape is of with ``through_shapes`` only."""
+def ancestors(value: ir.Value, *, through_shapes: bool, until: Collection[ir.Value] = ()) -> list[ir.Value]:
+    """The value, and all that it is computed from, up to those of ``until``.
+
+    What only its shape is of with ``through_shapes`` only.
+    """
     seen: dict[ir.Value, None] = {}
     waiting = [value]
     while waiting:
@@ -22,17 +25,17 @@ def ancestors(value: ir.Value, *, through_shapes: bool) -> list[ir.Value]:
         if one in seen:
             continue
         seen[one] = None
-        node = one.producer()
+        node = one.producer() if one not in until else None
         if node is not None and (through_shapes or node.op_type not in ("Shape", "Size")):
             waiting += [other for other in node.inputs if other is not None]
     return list(seen)
 
 
 def session_of(
-    model: ir.Model, values: Sequence[ir.Value], inputs: Iterable[ir.Value]
+    model: ir.Model, values: Sequence[ir.Value], inputs: Collection[ir.Value]
 ) -> ort.InferenceSession:
-    """A model of all that ``values`` are computed from."""
-    needed = {one for value in values for one in ancestors(value, through_shapes=True)}
+    """A model of all that ``values`` are computed from, which begins at ``inputs``."""
+    needed = {one for value in values for one in ancestors(value, through_shapes=True, until=inputs)}
     copies = {one: _copy(one) for one in needed}
     nodes = [
         ir.Node(
@@ -43,7 +46,7 @@ def session_of(
             outputs=[copies.get(one) or ir.Value(name=one.name) for one in node.outputs],
         )
         for node in model.graph
-        if any(one in needed for one in node.outputs)
+        if any(one in needed and one not in inputs for one in node.outputs)
     ]
     graph = ir.Graph(
         [copies[one] for one in inputs],
@@ -63,4 +66,6 @@ def is_integer(value: ir.Value) -> bool:
 
 
 def _copy(value: ir.Value) -> ir.Value:
-    return ir.Value(name=value.name, type=value.type, shape=value.shape, const_value=value.const_value)
+    # Shapes in between are those of the whole model's inputs, and a part may be run on others.
+    shape = value.shape if value.producer() is None else None
+    return ir.Value(name=value.name, type=value.type, shape=shape, const_value=value.const_value)
