@@ -79,7 +79,7 @@ def load_model(path: Path) -> Model:
 def _parse(path: Path, file_bytes: bytes) -> tuple[onnx.ModelProto, list[Path]]:
     """The model without its external tensors, and the files that these are in."""
     try:
-        external = has_external_data(path)
+        external = has_external_data(path.resolve())  # which refuses links, as caches of models have them
         proto = onnx.load_model_from_string(file_bytes)
     except (DecodeError, InvalidBundle):
         raise InputError(f"{path} is not an ONNX model, or is damaged: export it anew.") from None

@@ -148,6 +148,11 @@ class TestBundle:
         result = json.loads(press("--json", "--time-budget", "0", max_drop="1")[1])
         assert not [name for name in result["passes"] if name.startswith("Quantize")]
 
+    def test_a_link_to_a_model_is_as_good_as_the_model(self, press, model, tmp_path):
+        (tmp_path / "link.onnx").symlink_to(model)
+        result = press("--json", "--time-budget", "0", model=tmp_path / "link.onnx")
+        assert json.loads(result[1])["size_before"] == model.stat().st_size
+
     def test_confidence_makes_the_end_of_the_interval_binding(self, press):
         result = press("--json", "--confidence", "0.95", max_drop="0.2")
         metric = verify(folder_of(result)).metric
