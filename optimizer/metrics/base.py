@@ -5,6 +5,7 @@ and outputs need not be kept. Without labels, the original model's outputs take 
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -89,12 +90,16 @@ def itself(output: Array) -> Array:
 
 def commonest(truths: Sequence[Array]) -> list[Array] | None:
     """The class that occurs most, as the answer to every sample; None where truths are no classes."""
-    every = np.concatenate([truth.reshape(-1) for truth in truths])
-    if every.dtype.kind == "f" and not np.array_equal(every, np.round(every)):
+    counted: Counter[object] = Counter()
+    for truth in truths:
+        if truth.dtype.kind == "f" and not np.array_equal(truth, np.clip(np.round(truth), -1e9, 1e9)):
+            return None
+        classes, counts = np.unique(truth, return_counts=True)
+        counted.update(dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    if not counted:
         return None
-    classes, counts = np.unique(every, return_counts=True)
-    best = classes[counts.argmax()]
-    return [np.full(truth.shape, int(best) if every.dtype.kind == "f" else best) for truth in truths]
+    best, _ = counted.most_common(1)[0]
+    return [np.full(truth.shape, int(best) if isinstance(best, float) else best) for truth in truths]
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,8 @@ def _mean_direction(truths: Sequence[Array]) -> list[Array] | None:
     """The answer of the highest mean cosine among those that are the same for every sample."""
     if len({truth.shape for truth in truths}) > 1:
         return None
-    floats = [truth.astype(np.float64) for truth in truths]
-    mean = np.mean([one / max(float(np.linalg.norm(one)), 1e-12) for one in floats], axis=0)
-    return [mean] * len(truths)
+    directions = (truth / max(float(np.linalg.norm(truth)), 1e-12) for truth in truths)
+    return [np.asarray(sum(directions))] * len(truths)
 
 
 METRICS = (

@@ -59,6 +59,8 @@ def test_values(name, outputs, labels, expected):
         ("cosine", [[1.0, 0.0], [0.0, 7.0]], np.sqrt(0.5)),
         ("cosine-worst", [[1.0, 0.0], [1.0, 0.0]], 1),
         ("agreement", [[0.3, 0.7]], None),
+        ("agreement", [[np.inf, np.nan]], None),
+        ("agreement", [np.zeros((0,), int)], None),
         ("cosine", [[1.0, 0.0], [1.0]], None),
         ("rmse", [[1.0], [1.0]], None),
     ],
