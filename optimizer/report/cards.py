@@ -14,7 +14,9 @@ def cards(findings: Findings) -> str:
         [
             _card(
                 "size",
-                _smaller(before.size_bytes, after.size_bytes),
+                _badge(
+                    f"{after.size_bytes / before.size_bytes - 1:+.0%}", before.size_bytes, after.size_bytes
+                ),
                 _pair(before.size_bytes, after.size_bytes, size),
                 f"of {serve}, the file that is served",
             ),
@@ -36,16 +38,17 @@ def cards(findings: Findings) -> str:
 
 
 def _times(before: float, after: float) -> str:
-    return f"{before / after:.2f}×"  # noqa: RUF001 - the sign for multiplication
+    return _badge(f"{before / after:.2f}×", before, after)  # noqa: RUF001 - the sign for multiplication
 
 
-def _smaller(before: int, after: int) -> str:
-    return f"{after / before - 1:+.0%}".replace("-", "−")  # noqa: RUF001 - the sign for minus
+def _badge(text: str, before: float, after: float) -> str:
+    kind = "badge" if after <= before else "badge worse"
+    return f'<span class="{kind}">{text.replace("-", "−")}</span>'  # noqa: RUF001 - the sign for minus
 
 
 def _card(title: str, badge: str, figures: str, note: str) -> str:
     return (
-        f'<div class="card"><h3>{html.escape(title)} <span class="badge">{badge}</span></h3>{figures}'
+        f'<div class="card"><h3>{html.escape(title)} {badge}</h3>{figures}'
         f'<p class="note">{html.escape(note)}</p></div>'
     )
 

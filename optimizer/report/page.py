@@ -20,6 +20,8 @@ _GAIN: Mapping[Objective, str] = {
     "cold-start": "times as fast to start as the original",
 }
 
+_VISIBLE_DROP = 0.00005
+
 
 def render(findings: Findings) -> str:
     """The page as HTML; equal findings give equal bytes."""
@@ -47,18 +49,17 @@ def render(findings: Findings) -> str:
 
 def _verdict(findings: Findings) -> str:
     chosen = findings.chosen
-    if chosen.is_as_it_was:
-        return "Nothing beat the original within the bound: the bundle holds the original."
+    if chosen.name == "original":
+        how = "" if chosen.is_as_it_was else ", as ONNX Runtime optimises it"
+        return f"Nothing beat the original within the bound: the bundle holds the original{how}."
     manifest = findings.manifest
     before, after, metric = manifest.before, manifest.after, manifest.metric
     speed = f"{before.latency_ms / after.latency_ms:.2f} times as fast"
     if manifest.objective == "cold-start":
         speed = f"{before.cold_start_ms / after.cold_start_ms:.2f} times as fast to start, {speed}"
-    return (
-        f"{speed} and "
-        f"{after.size_bytes / before.size_bytes:.0%} of the original's bytes, for a drop of "
-        f"{metric.drop:.4f} in {metric.name}."
-    )
+    loss = f"for a drop of {metric.drop:.4f}" if metric.drop >= _VISIBLE_DROP else "without a drop"
+    share = f"{after.size_bytes / before.size_bytes:.0%} of the original's bytes"
+    return f"{speed} and {share}, {loss} in {metric.name}."
 
 
 def _front(findings: Findings) -> str:

@@ -49,6 +49,7 @@ h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; color: var(--soft); 
 .card .before { font-size: 1.35rem; color: var(--soft); }
 .card .after { font-size: 2.2rem; font-weight: 650; }
 .card .badge { color: var(--chosen); font-size: 1rem; font-weight: 650; white-space: nowrap; }
+.card .worse { color: var(--outside); }
 .card .note { margin-top: .7rem; color: var(--soft); font-size: .9rem; }
 .card .floor { margin-top: .5rem; padding-left: .6rem; border-left: 3px solid var(--outside);
   font-size: .9rem; }
@@ -74,7 +75,7 @@ svg .axis { stroke: var(--line); }
 .legend { color: var(--soft); font-size: .85rem; margin: .6rem 0 0; }
 .legend b { font-weight: 600; margin-right: 1rem; white-space: nowrap; }
 .legend .chosen { color: var(--chosen); } .legend .within { color: var(--within); }
-.legend .outside { color: var(--outside); } .legend .front { color: var(--soft); }
+.legend .outside { color: var(--outside); } .legend .front { color: var(--soft); white-space: normal; }
 .table { overflow-x: auto; }
 .long { max-height: 60rem; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
@@ -90,7 +91,7 @@ tr.outside td:last-child { color: var(--outside); }
 small { color: var(--soft); font-weight: 400; }
 .chip { display: inline-block; vertical-align: middle; padding: 0 .5rem; border-radius: 99px;
   color: var(--card); font-size: .8rem; font-weight: 600; background: var(--kind); }
-.strip { height: 34px; min-width: 500px; }
+.strip { height: 34px; }
 .strip rect { stroke: var(--card); stroke-width: 1; }
 .strip rect, .cell rect { fill: var(--kind); } .cell .as-float { fill: var(--rest); opacity: .6; }
 .worst th { white-space: normal; }
