@@ -123,7 +123,7 @@ def _axes(scale: _Scale, bound: float, x_label: str, y_label: str) -> Iterator[s
 
 def _drop_ticks(scale: _Scale, bound: float) -> list[float]:
     """Zero, and round drops as far apart as their figures need, none of them at the bound's."""
-    ticks = [0.0]
+    ticks = [0.0] if bound else []
     taken = [scale.y(0.0), scale.y(bound)]
     power = math.floor(math.log10(scale.lowest))
     for exponent in range(power, power - 5, -1):

@@ -178,10 +178,10 @@ class _ErrorAxis:
         self.first = max(min(first, self.last - 1), self.last - _MOST_DECADES)
 
     def x(self, error: float) -> str:
-        if error <= 0:
-            place = 0.0
-        elif math.isinf(error):
+        if not math.isfinite(error):
             place = 1.0
+        elif error <= 0:
+            place = 0.0
         else:
             place = (math.log10(error) - self.first) / (self.last - self.first)
         return f"{4 + 92 * min(max(place, 0.0), 1.0):.2f}%"

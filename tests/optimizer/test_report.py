@@ -82,7 +82,13 @@ def table(count):
                 error=error,
             )
             for index in range(count)
-            for treatment, error in ((None, 0.0), ("static", float("inf")), ("dynamic", 1e-5), ("nbits", 0.0))
+            for treatment, error in (
+                (None, 0.0),
+                ("static", float("inf")),
+                ("dynamic", 1e-5),
+                ("nbits", 0.0),
+                ("storage", float("nan")),
+            )
         ]
     )
 
@@ -91,7 +97,9 @@ class TestLayers:
     @pytest.mark.parametrize("count", [1, 5, 150])
     def test_every_layer_has_its_line_in_the_order_of_the_graph(self, count):
         chosen = {f"{NASTY}0": "static", f"{NASTY}{count - 1}": "dynamic", "gone": "dynamic"}
-        root = ET.fromstring(f"<div>{layer_section(table(count), chosen)}</div>")
+        section = layer_section(table(count), chosen)
+        assert "nan%" not in section
+        root = ET.fromstring(f"<div>{section}</div>")
         lines = root.findall(".//table[@class='layers']/tbody/tr")
         assert [line.find("td").get("title") for line in lines] == [f"{NASTY}{i}" for i in range(count)]
         assert "".join(lines[-1].find("td[2]").itertext()) == WORDS["dynamic"]
