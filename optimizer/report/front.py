@@ -11,7 +11,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 76, _WIDTH - 24, 40, _HEIGHT - 56
 _RADIUS = 10
 _LABEL_HEIGHT, _LETTER_WIDTH = 18, 6.9
 _TICK_DISTANCE = 30
-_MARGIN = 0.08
+_MARGIN, _MARGIN_OF_LABELS = 0.08, 0.27
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class _Scale:
 
     def __init__(self, points: Sequence[Point], bound: float) -> None:
         gains = [point.gain for point in points] or [1.0]
-        room = max((max(gains) - min(gains)) * _MARGIN, 0.05)
-        self.least, self.most = min(gains) - room, max(gains) + room
+        length = max(max(gains) - min(gains), 0.5)
+        self.least, self.most = min(gains) - length * _MARGIN, max(gains) + length * _MARGIN_OF_LABELS
         drops = [point.drop for point in points if math.isfinite(point.drop)]
         self.lowest = max([*drops, bound, 1e-6])
         self.highest = min([*drops, 0.0])

@@ -14,6 +14,10 @@ _HUES = (
     ("#a07800", "#e5c04a"),
     ("#bf5f15", "#f0a063"),
     ("#6c7a28", "#b3c265"),
+    ("#c43d5b", "#f28ca3"),
+    ("#8a5a44", "#d3a58f"),
+    ("#47688a", "#9cb9d6"),
+    ("#4f8a00", "#a5d24a"),
 )
 _TEXT = Template("""<!doctype html>
 <html lang="en">
@@ -138,8 +142,6 @@ PAGE = Template(
     _TEXT.safe_substitute(
         hues_in_light=" ".join(f"--hue-{at}: {light};" for at, (light, _) in enumerate(_HUES)),
         hues_in_dark=" ".join(f"--hue-{at}: {dark};" for at, (_, dark) in enumerate(_HUES)),
-        kinds=" ".join(
-            f".t-{name} {{ --kind: var(--hue-{at % len(_HUES)}); }}" for at, name in enumerate(TREATMENTS)
-        ),
+        kinds=" ".join(f".t-{name} {{ --kind: var(--hue-{at}); }}" for at, name in enumerate(TREATMENTS)),
     )
 )

@@ -114,9 +114,10 @@ class TestLayers:
         assert [line[:3] for line in lines] == [["static int8", "1", "40%"], ["float", "3", "60%"]]
 
     def test_every_treatment_has_a_colour(self):
-        for treatment in (*TREATMENTS, "float"):
-            assert f".t-{treatment} {{" in PAGE.template
-        assert PAGE.template.count("--hue-0:") == 2  # light and dark
+        assert ".t-float {" in PAGE.template
+        for at, treatment in enumerate(TREATMENTS):
+            assert f".t-{treatment} {{ --kind: var(--hue-{at}); }}" in PAGE.template
+            assert PAGE.template.count(f"--hue-{at}:") == 2  # light and dark
 
 
 @pytest.fixture
