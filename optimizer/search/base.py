@@ -50,6 +50,7 @@ class Base:
             "static": static.quantisable(graph),
             "pointwise": [layer.node for layer in pointwise.quantisable(graph)],
             "unfolded": [layer.node for layer in unfolded.quantisable(graph)],
+            "unfolded16": [layer.node for layer in unfolded.quantisable(graph)],
             "dynamic": dynamic.quantisable(graph),
             "nbits": matmul_nbits.quantisable(graph),
             "embedding": embeddings.quantisable(graph),
@@ -83,7 +84,11 @@ class Base:
             ),
             "unfolded": lambda layers: (
                 QuantizeUnfolded(saturates=saturates, layers=layers, rounding=self._rounding),
-                safe,
+                {**safe, "input_bits": 8},
+            ),
+            "unfolded16": lambda layers: (
+                QuantizeUnfolded(saturates=saturates, layers=layers, rounding=self._rounding, twice=True),
+                {**safe, "input_bits": 16},
             ),
             "dynamic": lambda layers: (
                 QuantizeDynamic(saturates=saturates, layers=layers, rounding=self._rounding),

@@ -11,11 +11,12 @@ CHANGES: tuple[Change, ...] = ("attention", "gelu", "smooth")
 """What may be done to the cleaned graph before layers are treated, in this order."""
 
 Treatment = Literal[
-    "pointwise", "unfolded", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"
+    "pointwise", "unfolded", "unfolded16", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"
 ]
 WORDS: dict[Treatment, str] = {
     "pointwise": "int8 1x1",
     "unfolded": "int8 unfolded",
+    "unfolded16": "int8 unfolded twice",
     "static": "static int8",
     "dynamic": "dynamic int8",
     "nbits": "int8 by blocks",

@@ -5,8 +5,6 @@ import pytest
 
 from optimizer.quantize.unfolded import QuantizeUnfolded
 
-OPERATORS = ["DynamicQuantizeLinear", "Transpose", "MatMulIntegerToFloat", "Transpose"]
-
 
 def error(model, changed, answers, **feeds):
     before, after = answers(model, feeds)[0], answers(changed, feeds)[0]
@@ -23,6 +21,7 @@ def error(model, changed, answers, **feeds):
         ("dilations = [2, 1]", (3, 2)),
         ("strides = [2, 2]", (1, 1)),
         ("pads = [2, 2]", (5,)),
+        ("strides = [4], pads = [1, 2]", (8,)),
     ],
 )
 def test_kernels_of_all_kinds(make, apply, answers, rng, attributes, kernel, saturates):  # noqa: PLR0917 - fixtures
@@ -39,6 +38,20 @@ def test_kernels_of_all_kinds(make, apply, answers, rng, attributes, kernel, sat
     # Not around zero: what is padded must be zero all the same.
     x = (3 + rng.normal(size=(2, 64, *[11] * len(kernel)))).astype(np.float32)
     assert error(model, applied.model, answers, x=x) < 0.015
+
+
+def test_activations_of_two_roundings(make, apply, answers, rng):
+    """What is lost is what the weights lose."""
+    text = "g (float[1, 32, n] x) => (float[?, ?, ?] y) { y = Conv <pads = [1, 1]> (x, w, b) }"
+    levels = rng.integers(-127, 128, size=(64, 32, 3))
+    levels[:, 0, 0] = 127
+    model = make(text, w=levels.astype(np.float32) / 100, b=rng.normal(size=64).astype(np.float32))
+    x = rng.normal(size=(1, 32, 50)).astype(np.float32) ** 3
+    once, twice = (
+        apply(QuantizeUnfolded(saturates=False, twice=twice), model).model for twice in (False, True)
+    )
+    assert error(model, once, answers, x=x) > 0.01
+    assert error(model, twice, answers, x=x) < 0.0001
 
 
 def test_an_input_is_quantised_once_for_all_its_readers(make, apply, rng):
