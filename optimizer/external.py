@@ -10,8 +10,9 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from optimizer.runtime import ROOT
+
 MAX_BYTES = 2 * 1024**3 - 1
-ROOT = "/"
 
 
 class TooLarge(Exception):

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from optimizer.external import ROOT
-
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
+
+# Where models in memory refer to their external tensors from (external.py).
+ROOT = "/"
 
 # The only optimiser whose result depends on the CPU that it runs on: blocks of 8 for AVX2, 16 for AVX-512.
 _CPU_SPECIFIC = ("NchwcTransformer",)
