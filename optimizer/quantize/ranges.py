@@ -1,4 +1,8 @@
-"""Ranges of activations on calibration data, clipped where that lowers the squared error."""
+"""Ranges of activations on calibration data: for tensors several, of which ``search.clipping`` takes one.
+
+Percentiles and others compared: Wu, Judd, Zhang, Isaev, Micikevicius: "Integer Quantization for Deep Learning
+Inference", 2020, section 5.1. None is the best for all values of a network.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -15,35 +19,52 @@ Floats = npt.NDArray[np.float32]
 # Values kept of each tensor and sample: enough for the error of a grid, small enough for any network.
 _KEPT = 512
 _KEPT_BY_CHANNEL = 24
+_PARTS = (0.9999, 0.999)
 _SHARES = np.linspace(0.98, 0.3, 18, dtype=np.float32)
 _SMALLEST = 1e-12
 _SMALLEST_SHARE = 1e-3
 _LEVELS = 255
 
 
-def observe(model: bytes, names: Sequence[str], samples: Iterable[Feeds], seed: int) -> dict[str, Range]:
-    """The u8 range of each named float32 value that has the least squared rounding error over the samples.
+def observe(
+    model: bytes, names: Sequence[str], samples: Iterable[Feeds], seed: int
+) -> dict[str, list[Range]]:
+    """u8 ranges of each named float32 value, in the ways of ``several``.
 
-    Extremes are exact; the error is taken on a random share of the values.
+    Extremes are exact; all else is taken from a random share of the values.
 
     Returns:
-        name -> (low, high) with low <= 0 <= high. Values that are never finite are missing.
+        name -> (low, high), several, with low <= 0 <= high. Values that are never finite are missing.
     """
     kept = _observe(model, names, samples, seed, lambda array: (array.reshape(1, -1), _KEPT))
-    ranges = {name: least_error(rows) for name, rows in kept.items()}
-    return {name: (float(low[0]), float(high[0])) for name, (low, high) in ranges.items()}
+    return {name: several(share, extremes) for name, (share, extremes) in kept.items()}
 
 
 def observe_channels(
     model: bytes, names: Sequence[str], samples: Iterable[Feeds], seed: int
 ) -> dict[str, ChannelRanges]:
-    """The same for each channel (axis 1) of each named value."""
+    """By channel (axis 1) of each named value, the range of least squared error."""
 
     def by_channel(array: Floats) -> tuple[Floats, int]:
         return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1), _KEPT_BY_CHANNEL
 
     kept = _observe(model, names, samples, seed, by_channel)
-    return {name: least_error(rows) for name, rows in kept.items()}
+    return {name: least_error(np.concatenate(parts, axis=1)) for name, parts in kept.items()}
+
+
+def several(share: Floats, extremes: Floats) -> list[Range]:
+    """Ranges in several ways from a share of the values [1, n] and each sample's extremes [1, m].
+
+    1. The one of least squared error.
+    2. All values.
+    3. The middle one of the samples' least values, and of their largest.
+    4. 99.99 % and 99.9 % of the share.
+    """
+    low, high = least_error(np.concatenate([share, extremes], axis=1))
+    middle = np.median(extremes.reshape(-1, 2), axis=0)
+    ends = [(low[0], high[0]), (extremes.min(), extremes.max()), (middle[0], middle[1])]
+    ends += [tuple(np.quantile(share, [1 - part, part])) for part in _PARTS]
+    return list(dict.fromkeys((min(float(low), 0.0), max(float(high), 0.0)) for low, high in ends))
 
 
 def _observe(
@@ -52,19 +73,23 @@ def _observe(
     samples: Iterable[Feeds],
     seed: int,
     as_rows: Callable[[Floats], tuple[Floats, int]],
-) -> dict[str, Floats]:
-    """Values as ``as_rows`` gives them: extremes, and as many columns of each sample as it says."""
+) -> dict[str, tuple[Floats, Floats]]:
+    """Values as ``as_rows`` gives them: of each sample as many columns as it says, and the extremes."""
     wanted = list(dict.fromkeys(names))
     session = optimised_session(with_outputs(model, wanted))
     random = np.random.default_rng(seed)
-    kept: dict[str, list[Floats]] = {name: [] for name in wanted}
-    for feeds in samples:
+    kept: dict[str, list[tuple[Floats, Floats]]] = {name: [] for name in wanted}
+    for feeds in samples if wanted else ():
         for name, array in zip(wanted, session.run(wanted, dict(feeds)), strict=True):
             if array.size and np.isfinite(array).all():
                 rows, count = as_rows(array)
                 share = rows[:, random.integers(0, rows.shape[1], count)] if rows.shape[1] > count else rows
-                kept[name] += [share, rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)]
-    return {name: np.concatenate(parts, axis=1) for name, parts in kept.items() if parts}
+                kept[name].append((share, np.stack([rows.min(axis=1), rows.max(axis=1)], axis=1)))
+    return {
+        name: (np.concatenate([a for a, _ in parts], axis=1), np.concatenate([b for _, b in parts], axis=1))
+        for name, parts in kept.items()
+        if parts
+    }
 
 
 def with_outputs(model: bytes, names: Sequence[str]) -> bytes:

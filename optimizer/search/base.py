@@ -1,6 +1,6 @@
 """The float graph in which layers are treated, and what treatments have to know of it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import onnx_ir as ir
@@ -26,6 +26,7 @@ from optimizer.quantize.ranges import ChannelRanges, Range, observe, observe_cha
 from optimizer.quantize.storage import StoreWeights, storable
 from optimizer.quantize.unfolded import QuantizeUnfolded
 from optimizer.runtime import Feeds
+from optimizer.search.clipping import pick_ranges
 from optimizer.search.plan import TREATMENTS, Treatment
 
 Built = tuple[bytes, list[AppliedPass]]
@@ -63,6 +64,15 @@ class Base:
                 found.setdefault(str(node.outputs[0].name), []).append(treatment)
         return {name: tuple(treatments) for name, treatments in found.items()}
 
+    @cached_property
+    def ranges(self) -> Mapping[str, Range]:
+        """Of activations, by value: those of least squared error, until better ones are picked."""
+        return {name: several[0] for name, several in self._several_ranges.items()}
+
+    def pick_ranges(self, outputs: Sequence[str], until: float) -> dict[str, Range]:
+        """The ranges that change the ``outputs`` least."""
+        return pick_ranges(self.data, self._several_ranges, self.feeds, outputs, until)
+
     def step(self, treatment: Treatment, layers: frozenset[str]) -> Step:
         """The pass that treats these layers, and its parameters."""
         return self._steps[treatment](layers)
@@ -73,7 +83,7 @@ class Base:
         safe: dict[str, Scalar] = {"avx2_safe": saturates}
         return {
             "static": lambda layers: (
-                QuantizeStatic(self._ranges, saturates=saturates, layers=layers, rounding=self._rounding),
+                QuantizeStatic(self.ranges, saturates=saturates, layers=layers, rounding=self._rounding),
                 safe,
             ),
             "pointwise": lambda layers: (
@@ -105,7 +115,7 @@ class Base:
         return parse(self.data).graph
 
     @cached_property
-    def _ranges(self) -> dict[str, Range]:
+    def _several_ranges(self) -> dict[str, list[Range]]:
         return observe(self.data, static.observed_names(self._graph), self.feeds, self.seed)
 
     @cached_property

@@ -10,6 +10,8 @@ from optimizer.candidates import Candidates
 from optimizer.choose import Objective
 from optimizer.job import Job
 from optimizer.measure import representative
+from optimizer.quantize.ranges import Range
+from optimizer.search.base import Base
 from optimizer.search.build import Builder
 from optimizer.search.chain import Choice, Link, chain, cheapest_within
 from optimizer.search.changes import choose_changes
@@ -18,7 +20,7 @@ from optimizer.search.profile import layer_times
 from optimizer.search.sensitivity import Sensitivity
 
 _PROFILED_SIZES = 3
-_SENSITIVITY_SHARE = 0.25  # of the time that is left
+_RANGES_SHARE, _SENSITIVITY_SHARE = 0.1, 0.25  # of the time that is left
 _TOLERANCE = 0.01
 _ALWAYS_TRIED = 3
 # What a share of the original's time and of its bytes counts, by objective.
@@ -40,6 +42,12 @@ class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
     error: float
 
 
+class Ranges(msgspec.Struct, frozen=True):
+    """The ranges of activations that were picked. Kept in the work folder."""
+
+    by_value: dict[str, Range]
+
+
 class LayerTable(msgspec.Struct, frozen=True):
     """What was measured layer by layer, in the order of the graph. Kept in the work folder."""
 
@@ -56,6 +64,7 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
     base = builder.base(changes)
     if not base.treatable:
         return
+    base.ranges = _ranges(job, base)
     table = job.work.load("layers.result", LayerTable)
     if table is None:
         job.tell(f"trying: the {len(base.treatable)} layers one by one")
@@ -75,6 +84,16 @@ def search(job: Job, builder: Builder, candidates: Candidates) -> None:
         return float("inf") if measured is None else measured.upper_drop
 
     cheapest_within(links, bound, drop_of, _TOLERANCE)
+
+
+def _ranges(job: Job, base: Base) -> dict[str, Range]:
+    known = job.work.load("ranges.result", Ranges)
+    if known is None:
+        job.tell("trying: ranges of activations")
+        until = time.monotonic() + max(_RANGES_SHARE * job.seconds_left, 1.0)
+        known = Ranges(base.pick_ranges(job.outputs, until))
+        job.work.save("ranges.result", known)
+    return known.by_value
 
 
 def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> LayerTable:

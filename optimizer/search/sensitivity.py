@@ -1,18 +1,14 @@
 """How much the model's answers change when one layer alone is treated.
 
-The cleaned model is made once into one that takes an error for each layer's output and adds it
-(``Probe``). A treated layer, cut out of a model in which all layers are treated, runs on its float input;
-what it gives differently is fed back as that layer's error. So a layer costs a run of the model for each
-sample: no model is built, no session created, nothing evaluated.
+A treated layer, cut out of a model in which all layers are treated, runs on its float input; what it gives
+differently is put into a ``Probe`` as that layer's error. So a layer costs a run for each sample.
 
 The measure is the squared error of the outputs in relation to their own variation, which says something on a
 few samples where a share of equal predictions does not. (Dong et al. 2019, HAWQ, and Hubara et al. 2020 rank
 layers so, and add up what is measured layer by layer.)
 """
 
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -20,9 +16,9 @@ import onnxruntime as ort
 
 from optimizer.runtime import Array, Feeds, optimised_session
 from optimizer.search.plan import Treatment
+from optimizer.search.probe import Probe, over_samples
 
-_THREADS, _SAMPLES = 2, 8
-_RAW, _ERROR = "#raw", "#error"
+_SAMPLES = 8
 _ELEMENTWISE = frozenset(
     "Add Clip Div Elu Gelu HardSigmoid HardSwish LeakyRelu Mul Relu Sigmoid Softplus Sub Tanh".split()  # noqa: SIM905 - a list of words
 )
@@ -52,37 +48,6 @@ class Layer:
             if any(value and value != self.end and value not in constants for value in readers[0].input):
                 break
             self.end = readers[0].output[0]
-
-
-def probe(clean: onnx.ModelProto, layers: Sequence[Layer]) -> ort.InferenceSession:
-    """The cleaned model with an error as another input for each layer, and its layers' ends as outputs."""
-    model = onnx.ModelProto()
-    model.CopyFrom(clean)
-    graph = model.graph
-    ends = {layer.end for layer in layers}
-    for node in graph.node:
-        for index, output in enumerate(node.output):
-            if output in ends:
-                node.output[index] = output + _RAW
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        nodes.append(node)
-        for output in node.output:
-            if output.endswith(_RAW):
-                end = output.removesuffix(_RAW)
-                nodes.append(onnx.helper.make_node("Add", [output, end + _ERROR], [end]))
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.input.extend(
-        onnx.helper.make_tensor_value_info(end + _ERROR, onnx.TensorProto.FLOAT, None) for end in sorted(ends)
-    )
-    known = {value.name for value in graph.output}
-    wanted = dict.fromkeys([*(layer.start for layer in layers), *(end + _RAW for end in sorted(ends))])
-    given = {value.name for value in graph.input}
-    graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in wanted if name not in known and name not in given
-    )
-    return optimised_session(model.SerializeToString())
 
 
 def cut(treated: onnx.ModelProto, layer: Layer, start: Array) -> ort.InferenceSession:
@@ -138,26 +103,21 @@ class Sensitivity:
         model = onnx.load_model_from_string(clean)
         self.layers = [Layer(model.graph, name) for name in treatable]
         self.treatments = {name: [one for one in treatable[name] if one in treated] for name in treatable}
-        self.outputs = list(outputs)
-        self.probe = probe(model, self.layers)
-        self.zeros: Feeds = {layer.end + _ERROR: np.zeros((), np.float32) for layer in self.layers}
-        inputs = {value.name for value in model.graph.input}
-        values = dict.fromkeys(value for one in self.layers for value in (one.start, one.end + _RAW))
-        self.values = [name for name in values if name not in inputs]
+        self.probe = Probe(
+            model,
+            {layer.end for layer in self.layers},
+            outputs,
+            seen=[layer.start for layer in self.layers],
+        )
         self.treated = {name: onnx.load_model_from_string(data) for name, data in treated.items()}
         self.parts: dict[tuple[str, Treatment], ort.InferenceSession] = {}
 
     def errors(self, samples: Sequence[Feeds], until: float) -> Errors:
-        """The mean error of the outputs for each layer and treatment.
+        """The mean error of the outputs for each layer and treatment, over up to 8 samples.
 
-        Over up to 8 samples; no further one is begun after the time ``until``.
+        Of fewer where that many would not be done by the time ``until``.
         """
-        found: list[dict[tuple[str, Treatment], float]] = []
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for start in range(0, min(len(samples), _SAMPLES), _THREADS):
-                if found and time.monotonic() > until:
-                    break
-                found += pool.map(self._of_sample, samples[start : start + _THREADS])
+        found = over_samples(self._of_sample, samples, _SAMPLES, until)
         errors: Errors = {}
         for layer, treatment in found[0]:
             of_samples = [one[layer, treatment] for one in found]
@@ -166,22 +126,15 @@ class Sensitivity:
 
     def _of_sample(self, feeds: Feeds) -> dict[tuple[str, Treatment], float]:
         """The error of the outputs for each layer and treatment."""
-        names = [*self.outputs, *self.values]
-        values = {**feeds, **dict(zip(names, self.probe.run(names, {**self.zeros, **feeds}), strict=True))}
+        values = self.probe.values(feeds)
         found = {}
         for layer in self.layers:
             for treatment in self.treatments[layer.name]:
                 part = self._part(layer, treatment, values[layer.start])
-                expected = values[layer.end + _RAW]
                 got = part.run(None, {layer.start: values[layer.start]})[0]
-                if got.shape != expected.shape:
-                    continue
-                error = got - expected
-                answers = self.probe.run(self.outputs, {**self.zeros, **feeds, layer.end + _ERROR: error})
-                found[layer.name, treatment] = max(
-                    _distance(answer, values[name])
-                    for name, answer in zip(self.outputs, answers, strict=True)
-                )
+                if got.shape == values[layer.end].shape:
+                    error = got - values[layer.end]
+                    found[layer.name, treatment] = self.probe.distance(values, {layer.end: error})
         return found
 
     def _part(self, layer: Layer, treatment: Treatment, start: Array) -> ort.InferenceSession:
@@ -189,12 +142,3 @@ class Sensitivity:
         if key not in self.parts:
             self.parts[key] = cut(self.treated[treatment], layer, start)
         return self.parts[key]
-
-
-def _distance(answer: Array, expected: Array) -> float:
-    """Squared error by squared size; for what are no floats, the share that differs."""
-    if expected.dtype.kind != "f":
-        return float(np.mean(answer != expected))
-    gap = answer.astype(np.float64) - expected
-    total = float(np.square(gap).sum() / max(float(np.square(expected.astype(np.float64)).sum()), 1e-30))
-    return total if np.isfinite(total) else np.inf

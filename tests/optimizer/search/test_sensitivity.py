@@ -35,7 +35,9 @@ def test_it_is_what_treating_that_layer_alone_does(make, rng):
     # Coarse ranges, so that the errors are no noise.
     ranges = {
         name: (3 * low, 3 * high)
-        for name, (low, high) in observe(data, observed_names(ir.from_proto(model).graph), samples, 0).items()
+        for name, [(low, high), *_] in observe(
+            data, observed_names(ir.from_proto(model).graph), samples, 0
+        ).items()
     }
     layers = {name: ["static"] for name in ("a", "c", "y")}
     treated = {"static": after(model, QuantizeStatic(ranges, saturates=False))}
