@@ -8,16 +8,16 @@ from optimizer.search.plan import TREATMENTS
 _HUES = (
     ("#0b8494", "#45c4d2"),
     ("#2e8b3d", "#79cf7f"),
+    ("#628000", "#a5d24a"),
     ("#2f6fde", "#7fa8f5"),
     ("#7c53d6", "#ab8df0"),
     ("#c2489b", "#e07fc0"),
     ("#a07800", "#e5c04a"),
     ("#bf5f15", "#f0a063"),
-    ("#6c7a28", "#b3c265"),
-    ("#c43d5b", "#f28ca3"),
-    ("#8a5a44", "#d3a58f"),
+    ("#787046", "#c0b68a"),
     ("#47688a", "#9cb9d6"),
-    ("#4f8a00", "#a5d24a"),
+    ("#8a5a44", "#d3a58f"),
+    ("#c43d5b", "#f28ca3"),
 )
 _TEXT = Template("""<!doctype html>
 <html lang="en">
