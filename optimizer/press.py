@@ -17,8 +17,9 @@ from optimizer.errors import InputError
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Findings, Search, render
 from optimizer.search.build import Builder
+from optimizer.search.layers import LayerTable
 from optimizer.search.plan import ORIGINAL
-from optimizer.search.search import LayerTable, search
+from optimizer.search.search import search
 from optimizer.verify import Verified, verify
 
 _TOOLS = ("coldpress", "numpy", "onnx", "onnx-ir", "onnxruntime")

@@ -7,7 +7,7 @@ import msgspec
 
 from bundle.manifest import Manifest
 from optimizer.choose import Measured
-from optimizer.search.search import LayerTable
+from optimizer.search.layers import LayerTable
 from optimizer.verify import Verified
 
 

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from optimizer.search.layers import LayerFigures, LayerTable
 from optimizer.search.plan import TREATMENTS, WORDS, Treatment
-from optimizer.search.search import LayerFigures, LayerTable
 from optimizer.units import duration, size
 
 Choice = Treatment | None

@@ -18,6 +18,7 @@ from optimizer.quantize import (
     static,
     unfolded,
 )
+from optimizer.quantize.bias_correction import correct_biases
 from optimizer.quantize.gptq import Gptq, gptq
 from optimizer.quantize.layers import layers_of
 from optimizer.quantize.matmul_nbits import QuantizeMatMulNBits
@@ -28,6 +29,8 @@ from optimizer.quantize.unfolded import QuantizeUnfolded
 from optimizer.runtime import Feeds
 from optimizer.search.clipping import pick_ranges
 from optimizer.search.plan import TREATMENTS, Treatment
+
+_CORRECTED_ON = 16  # samples
 
 Built = tuple[bytes, list[AppliedPass]]
 Step = tuple[ir.passes.PassBase, dict[str, Scalar]]
@@ -57,6 +60,7 @@ class Base:
             "embedding": embeddings.quantisable(graph),
             "embedding4": embeddings.quantisable(graph),
             "storage": [layer.node for layer in storable(graph)],
+            "half": [layer.node for layer in storable(graph) if layer.groups == 1],  # others always are
         }
         found: dict[str, list[Treatment]] = {}
         for treatment in TREATMENTS:
@@ -72,6 +76,10 @@ class Base:
     def pick_ranges(self, outputs: Sequence[str], until: float) -> dict[str, Range]:
         """The ranges that change the ``outputs`` least."""
         return pick_ranges(self.data, self._several_ranges, self.feeds, outputs, until)
+
+    def corrected(self, quantised: bytes, layers: Sequence[str]) -> bytes:
+        """A model that was treated, with biases that make up for the mean errors of its layers."""
+        return correct_biases(self.data, quantised, layers, self.feeds[:_CORRECTED_ON])
 
     def step(self, treatment: Treatment, layers: frozenset[str]) -> Step:
         """The pass that treats these layers, and its parameters."""
@@ -108,6 +116,7 @@ class Base:
             "embedding": lambda layers: (QuantizeEmbeddings(layers), {"bits": 8}),
             "embedding4": lambda layers: (QuantizeEmbeddings(layers, bits=4), {"bits": 4}),
             "storage": lambda layers: (StoreWeights(layers=layers, rounding=self._rounding), {"bits": 8}),
+            "half": lambda layers: (StoreWeights(layers=layers, half=True), {"bits": 16}),
         }
 
     @cached_property

@@ -71,7 +71,15 @@ class Builder:
             applied.append(
                 AppliedPass(name=type(step).__name__, parameters={**parameters, "layers": len(layers)})
             )
-        return _tidied(model), applied
+        data = _tidied(model)
+        if not plan.corrected:
+            return data, applied
+        corrected = base.corrected(data, list(plan.layers))
+        return (
+            (corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})])
+            if corrected != data
+            else None
+        )
 
     def _changed(self, change: Change, data: bytes, applied: list[AppliedPass]) -> Built:
         step: ir.passes.PassBase

@@ -11,7 +11,16 @@ CHANGES: tuple[Change, ...] = ("attention", "gelu", "smooth")
 """What may be done to the cleaned graph before layers are treated, in this order."""
 
 Treatment = Literal[
-    "pointwise", "unfolded", "unfolded16", "static", "dynamic", "nbits", "embedding4", "embedding", "storage"
+    "pointwise",
+    "unfolded",
+    "unfolded16",
+    "static",
+    "dynamic",
+    "nbits",
+    "embedding4",
+    "embedding",
+    "storage",
+    "half",
 ]
 WORDS: dict[Treatment, str] = {
     "pointwise": "int8 1x1",
@@ -23,6 +32,7 @@ WORDS: dict[Treatment, str] = {
     "embedding4": "4-bit embeddings",
     "embedding": "int8 embeddings",
     "storage": "int8 storage",
+    "half": "float16 storage",
 }
 TREATMENTS = tuple(WORDS)
 """In the order in which their passes are applied."""
@@ -38,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     graph: Literal["original", "clean"] = "clean"
     changes: tuple[Change, ...] = ()
     layers: dict[str, Treatment] = {}
+    corrected: bool = False  # whether biases make up for the layers' mean errors
 
     @property
     def name(self) -> str:
@@ -63,7 +74,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         counts = Counter(self.layers.values())
         parts = [f"{WORDS[treatment]} {counts[treatment]}" for treatment in WORDS if counts[treatment]]
         left = treatable - len(self.layers)
-        return ", ".join([*parts, f"float {left}"] if left else parts)
+        if left:
+            parts.append(f"float {left}")
+        return ", ".join([*parts, "biases corrected"] if self.corrected else parts)
 
 
 ORIGINAL, CLEAN = Plan(graph="original"), Plan()

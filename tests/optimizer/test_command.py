@@ -160,7 +160,7 @@ class TestBundle:
 
     def test_another_objective_reuses_what_was_measured(self, press, monkeypatch):
         press("--json", max_drop="1")
-        monkeypatch.setattr("optimizer.search.search.layer_times", None)
+        monkeypatch.setattr("optimizer.search.layers.layer_times", None)
         result = json.loads(press("--json", "--objective", "size", max_drop="1")[1])
         assert result["size_after"] < result["size_before"]
 

@@ -11,8 +11,8 @@ from optimizer.report import Findings, Search, render
 from optimizer.report.front import Point, pareto, plot
 from optimizer.report.layers import layer_section
 from optimizer.report.style import PAGE
+from optimizer.search.layers import LayerFigures, LayerTable
 from optimizer.search.plan import ORIGINAL, TREATMENTS, WORDS, Plan
-from optimizer.search.search import LayerFigures, LayerTable
 from optimizer.verify import Verified
 from optimizer.worst import WorstSample
 

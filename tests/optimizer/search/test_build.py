@@ -9,14 +9,15 @@ from optimizer.search.plan import CLEAN, ORIGINAL, Plan
 from optimizer.source import load_model
 
 TEXT = """g (float[batch, 16, 8, 8] x) => (float[batch, 10] y) {
-    c = Conv (x, w1) r = Relu (c) d = Conv <pads = [1, 1, 1, 1]> (r, w2) p = GlobalAveragePool (d)
+    c = Conv (x, w1) r = Relu (c) d = Conv <pads = [1, 1, 1, 1]> (r, w2, b) p = GlobalAveragePool (d)
     f = Flatten (p) h = MatMul (f, w3) i = Relu (h) y = MatMul (i, w4) }"""
 
 
 @pytest.fixture
 def builder(make, rng, tmp_path):
-    shapes = {"w1": (32, 16, 1, 1), "w2": (32, 32, 3, 3), "w3": (32, 256), "w4": (256, 20)}
+    shapes = {"w1": (32, 16, 1, 1), "w2": (32, 32, 3, 3), "b": (32, 1), "w3": (32, 256), "w4": (256, 20)}
     weights = {k: (rng.normal(size=s) / np.sqrt(s[1])).astype(np.float32) for k, s in shapes.items()}
+    weights["b"] = weights["b"][:, 0]
     onnx.save(make(TEXT.replace("batch, 10", "batch, 20"), **weights), tmp_path / "m.onnx")
     samples = [Sample({"x": rng.normal(size=(1, 16, 8, 8)).astype(np.float32)}) for _ in range(8)]
     return Builder(load_model(tmp_path / "m.onnx"), samples, "x86_64", seed=0)
@@ -29,7 +30,7 @@ def operators(data):
 def test_what_can_be_done_to_each_layer(builder):
     treatable = builder.base(()).treatable
     assert set(treatable["c"]) == {"pointwise", "static"}
-    assert set(treatable["d"]) == {"unfolded", "unfolded16", "static", "storage"}
+    assert set(treatable["d"]) == {"unfolded", "unfolded16", "static", "storage", "half"}
     assert set(treatable["h"]) >= {"static", "dynamic", "storage"}
 
 
@@ -45,6 +46,20 @@ def test_several_treatments_in_one_model(builder):
     feeds = builder.feeds[0]
     before, after = (optimised_session(one).run(None, feeds)[0] for one in (builder.model.data, data))
     assert np.linalg.norm(after - before) / np.linalg.norm(before) < 0.1
+
+
+def test_biases_are_corrected_where_there_are_any(builder):
+    layers = {"c": "static", "d": "static"}
+    (plain, _), (corrected, applied) = (
+        builder.build(Plan(layers=layers, corrected=c)) for c in (False, True)
+    )
+    assert applied[-1].name == "CorrectBiases"
+    ends = [
+        np.concatenate([optimised_session(m).run(None, f)[0] for f in builder.feeds])
+        for m in (builder.model.data, plain, corrected)
+    ]
+    assert np.linalg.norm((ends[2] - ends[0]).mean(0)) < 0.9 * np.linalg.norm((ends[1] - ends[0]).mean(0))
+    assert builder.build(Plan(layers={"c": "static"}, corrected=True)) is None
 
 
 def test_the_same_plan_gives_the_same_bytes(builder):

@@ -1,0 +1,149 @@
+"""What each layer costs and gains in each form that it can have."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import onnx
+
+from optimizer.choose import Objective
+from optimizer.job import Job
+from optimizer.measure import representative
+from optimizer.search.build import Builder
+from optimizer.search.chain import Choice
+from optimizer.search.plan import Change, Plan, Treatment
+from optimizer.search.profile import layer_times
+from optimizer.search.sensitivity import Sensitivity
+
+_PROFILED_SIZES = 3
+_SENSITIVITY_SHARE = 0.25  # of the time that is left
+# ONNX Runtime's profile counts whole microseconds: times that differ by less than these are the same.
+_SAME_MS, _SAME_SHARE = 0.003, 0.1
+# How many times smaller than float weights; all others are four times.
+_SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "half": 2}
+# What a share of the original's time and of its bytes counts, by objective.
+_WEIGHTS: Mapping[Objective, tuple[float, float]] = {
+    "latency": (1.0, 0.1),
+    "size": (0.1, 1.0),
+    "cold-start": (0.5, 0.5),
+}
+
+
+class LayerFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One layer under one treatment (None: float): ms a run, bytes of weights, and the error it makes."""
+
+    layer: str
+    operator: str
+    treatment: Treatment | None
+    ms: float
+    size_bytes: float
+    error: float
+
+
+class LayerTable(msgspec.Struct, frozen=True):
+    """What was measured layer by layer, in the order of the graph. Kept in the work folder."""
+
+    rows: list[LayerFigures]
+
+
+def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> LayerTable:
+    """Time, size and error of every layer under every treatment that it can have."""
+    base = builder.base(changes)
+    treatable = base.treatable
+    feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
+    graph = onnx.load_model_from_string(base.data).graph
+    known = {output for node in graph.node for output in node.output}
+    times: dict[Choice, dict[str, float]] = {None: layer_times(base.data, treatable, known, feeds)}
+    treated: dict[Treatment, bytes] = {}
+    for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
+        everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
+        try:
+            built = builder.build(Plan(changes=changes, layers=everywhere))
+            if built is not None:
+                times[treatment] = layer_times(built[0], treatable, known, feeds)
+                treated[treatment] = built[0]
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises many types: it lacks what the treatment needs
+            job.tell(f"{treatment} is left out ({type(error).__name__}: {error})")
+    errors = Sensitivity(base.data, treated, treatable, job.outputs).errors(
+        [sample.feeds for sample in job.tuning],
+        until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
+    )
+    sizes = _weight_bytes(graph, treatable)
+    rows = []
+    operators = {name: node.op_type for node in graph.node for name in node.output if name in treatable}
+    for layer, operator in operators.items():
+        plain = times[None].get(layer, 0.0)
+        rows.append(
+            LayerFigures(
+                layer=layer,
+                operator=operator,
+                treatment=None,
+                ms=plain,
+                size_bytes=sizes[layer],
+                error=0.0,
+            )
+        )
+        rows.extend(
+            LayerFigures(
+                layer=layer,
+                operator=operator,
+                treatment=treatment,
+                ms=times[treatment].get(layer, plain),
+                size_bytes=sizes[layer] / _SMALLER.get(treatment, 4),
+                error=error,
+            )
+            for treatment, error in errors.get(layer, {}).items()
+        )
+    return LayerTable(rows)
+
+
+def layer_options(
+    table: LayerTable, objective: Objective, original_bytes: int
+) -> dict[str, dict[Choice, tuple[float, float]]]:
+    """(cost, error) of each choice for each layer; costs are shares of the original's."""
+    for_ms, for_bytes = _WEIGHTS[objective]
+    all_ms = sum(row.ms for row in table.rows if row.treatment is None) or 1.0
+    options: dict[str, dict[Choice, tuple[float, float]]] = {}
+    for row in even(table.rows):
+        cost = for_ms * row.ms / all_ms + for_bytes * row.size_bytes / original_bytes
+        options.setdefault(row.layer, {})[row.treatment] = (cost, row.error)
+    return options
+
+
+def even(rows: Sequence[LayerFigures]) -> list[LayerFigures]:
+    """The rows, those of a layer whose times cannot be told apart with the same time: that of the fastest.
+
+    So bytes and errors decide among them, which are the same in every run.
+    """
+    times: dict[tuple[str, Choice], float] = {}
+    by_layer: dict[str, list[LayerFigures]] = {}
+    for row in rows:
+        by_layer.setdefault(row.layer, []).append(row)
+    for of_layer in by_layer.values():
+        fastest = -math.inf
+        for row in sorted(of_layer, key=lambda one: one.ms):
+            if row.ms > max(fastest + _SAME_MS, fastest * (1 + _SAME_SHARE)):
+                fastest = row.ms
+            times[row.layer, row.treatment] = fastest
+    return [msgspec.structs.replace(row, ms=times[row.layer, row.treatment]) for row in rows]
+
+
+def _weight_bytes(graph: onnx.GraphProto, layers: Mapping[str, object]) -> dict[str, int]:
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    return {
+        node.output[0]: max(
+            (4 * int(_elements(constants[name])) for name in node.input if name in constants), default=0
+        )
+        for node in graph.node
+        if node.output and node.output[0] in layers
+    }
+
+
+def _elements(tensor: onnx.TensorProto) -> int:
+    total = 1
+    for length in tensor.dims:
+        total *= length
+    return total
