@@ -17,6 +17,8 @@ from optimizer.runtime import Array, run
 # Sessions have one thread each, and let several callers run at once: better used so than one run by two
 # threads.
 _THREADS = 2
+# So that a drop from 1 to 0.99 is not above 0.01.
+_DIGITS = 12
 _RESAMPLES = 1000
 _RESAMPLES_OF_FUNCTIONS = 100
 
@@ -139,7 +141,7 @@ class Judge:
             resampled = ([side[index] for index in chosen] for side in (original, rows))
             drops.append(self.metric.value(next(resampled)) - self.metric.value(next(resampled)))
         finite = np.array(drops)[np.isfinite(drops)]
-        drop = before - after
+        drop = round(before - after, _DIGITS)
         low, high = np.quantile(finite, [0.025, 0.975]) if finite.size else (drop, drop)
         return Scores(
             before=before,

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from optimizer.measure import Latency
 from optimizer.runtime import Feeds, quiet_options
 
 _RUNS = 7
@@ -49,6 +50,20 @@ def layer_times(
             times = [shares.get(number, 0.0) for shares in of_feed]
             taken.setdefault(number, []).append(min(times))
     return {names[number]: float(np.mean(times)) for number, times in taken.items()}
+
+
+def in_sum(
+    times: Mapping[str, float], plain: Mapping[str, float], layers: Sequence[str], whole: Latency
+) -> dict[str, float]:
+    """The times of treated layers so that their sum is right, for models that are too fast for the profile.
+
+    ``whole`` is the model with these layers treated, beside the one with none, whose times are ``plain``.
+    What the sum is wrong by is shared out by these.
+    """
+    known = [layer for layer in layers if layer in times and layer in plain]
+    profiled = sum(times[layer] - plain[layer] for layer in known)
+    wrong = (whole.ms - whole.original_ms - profiled) / max(sum(plain[layer] for layer in known), 1e-9)
+    return {layer: times[layer] + wrong * plain[layer] for layer in known}
 
 
 def _mark(graph: onnx.GraphProto, numbers: Mapping[str, int], known: Collection[str]) -> None:

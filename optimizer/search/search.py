@@ -18,6 +18,8 @@ from optimizer.search.squeeze import squeezed
 _RANGES_SHARE = 0.1  # of the time that is left
 _TOLERANCE = 0.01
 _ALWAYS_TRIED = 3
+# What the verification samples reject counts as so many times the bound, whatever the selection samples said.
+_REJECTED = 2
 # What bias correction may bring within the bound; it saves about a tenth of the drop.
 _NEARLY = 1.2
 # Errors do not add up exactly: so much of what is left of the bound is used.
@@ -57,6 +59,7 @@ def _along_the_chain(
 ) -> list[tuple[Link, float]]:
     """Look for the best link; what was measured, with its drop."""
     links = chain(layer_options(table, job.options.objective, job.model.source.size))
+    bound = job.options.max_drop
     measured: list[tuple[Link, float]] = []
 
     def drop_of(link: Link) -> float | None:
@@ -66,10 +69,12 @@ def _along_the_chain(
             return None
         found = candidates.measure(Plan(changes=changes, layers=link.layers))
         drop = float("inf") if found is None else found.upper_drop
+        if found is not None and found.name in candidates.rejected:  # the next one has to be more exact
+            drop = max(drop, _REJECTED * bound) if bound > 0 else float("inf")
         measured.append((link, drop))
         return drop
 
-    cheapest_within(links, job.options.max_drop, drop_of, _TOLERANCE)
+    cheapest_within(links, bound, drop_of, _TOLERANCE)
     return measured
 
 

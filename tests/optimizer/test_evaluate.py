@@ -59,6 +59,18 @@ def test_the_same_seed_gives_the_same_interval(make, samples):
     assert first == second
 
 
+def test_a_drop_in_decimals_is_what_a_person_writes(make):
+    right, wrong = np.eye(8, dtype=np.float32)[:1], np.eye(8, dtype=np.float32)[1:2]
+    samples = [Sample({"x": right if at < 198 else wrong}) for at in range(200)]
+    swap = np.eye(8, dtype=np.float32)
+    swap[1] = swap[2]
+    model = make("g (float[n, 8] x) => (float[n, 8] y) { y = MatMul (x, w) }", w=swap)
+    changed = optimised_session(model.SerializeToString())
+    scores = Judge(find_metric("agreement"), session(make), ["y"], 0).score(changed, samples)
+    assert scores.after == 0.99
+    assert scores.drop <= 0.01
+
+
 def test_a_metric_without_a_value_is_refused(make):
     nan = [Sample({"x": np.full((1, 8), np.nan, np.float32)})]
     judge = Judge(find_metric("cosine"), session(make), ["y"], 0)
