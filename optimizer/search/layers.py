@@ -9,17 +9,21 @@ import onnx
 
 from optimizer.choose import Objective
 from optimizer.job import Job
-from optimizer.measure import representative
+from optimizer.measure import latencies, representative
+from optimizer.runtime import optimised_session
 from optimizer.search.build import Builder
 from optimizer.search.chain import Choice
 from optimizer.search.plan import Change, Plan, Treatment
-from optimizer.search.profile import layer_times
+from optimizer.search.profile import in_sum, layer_times
 from optimizer.search.sensitivity import Sensitivity
 
 _PROFILED_SIZES = 3
 _SENSITIVITY_SHARE = 0.25  # of the time that is left
 # ONNX Runtime's profile counts whole microseconds: times that differ by less than these are the same.
 _SAME_MS, _SAME_SHARE = 0.003, 0.1
+# ONNX Runtime's profile counts microseconds, and takes some of its own.
+_COARSE_MS = 1.0
+_WHOLE_BUDGET_S = 2.0
 # How many times smaller than float weights; all others are four times.
 _SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "half": 2}
 # What a share of the original's time and of its bytes counts, by objective.
@@ -67,6 +71,12 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
             raise
         except Exception as error:  # noqa: BLE001 - onnxruntime raises many types: it lacks what the treatment needs
             job.tell(f"{treatment} is left out ({type(error).__name__}: {error})")
+    if sum(times[None].values()) < _COARSE_MS:
+        whole = {str(treatment): optimised_session(data) for treatment, data in treated.items()}
+        timed = latencies(optimised_session(base.data), whole, feeds, _WHOLE_BUDGET_S, job.options.seed)
+        for treatment in treated:
+            layers = [layer for layer, choices in treatable.items() if treatment in choices]
+            times[treatment] |= in_sum(times[treatment], times[None], layers, timed[treatment])
     errors = Sensitivity(base.data, treated, treatable, job.outputs).errors(
         [sample.feeds for sample in job.tuning],
         until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
