@@ -165,7 +165,7 @@ def _bundle(
             "model.ort": candidates.path(chosen, "model.ort"),
             "golden.npz": golden_npz(golden),
             "baseline.json": baseline,
-            "report.html": render(findings).encode(),
+            "report.html": render(findings).encode(errors="replace"),
         },
     )
     return Pressed(folder, manifest, chosen, verified.floor)

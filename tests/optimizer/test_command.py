@@ -153,6 +153,12 @@ class TestBundle:
         result = press("--json", "--time-budget", "0", model=tmp_path / "link.onnx")
         assert json.loads(result[1])["size_before"] == model.stat().st_size
 
+    def test_the_report_shows_the_command_even_if_it_is_no_unicode(self, press, data, tmp_path):
+        odd = tmp_path / os.fsdecode(b"caf\xe9.npz")
+        data.rename(odd)
+        folder = folder_of(press("--json", "--time-budget", "0", calibration=odd, evaluation=odd))
+        assert "caf?.npz" in (folder / "report.html").read_text()
+
     def test_confidence_makes_the_end_of_the_interval_binding(self, press):
         result = press("--json", "--confidence", "0.95", max_drop="0.2")
         metric = verify(folder_of(result)).metric
