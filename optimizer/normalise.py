@@ -20,6 +20,8 @@ from optimizer.passes import (
     InlineIf,
     MergeMatMuls,
     RaiseOpset,
+    SqueezeOperands,
+    WriteOutScaler,
 )
 from optimizer.runtime import Array
 
@@ -40,6 +42,7 @@ def pipeline() -> list[ir.passes.PassBase]:
         InlineIf(),
         FoldConstants(),
         common.IdentityEliminationPass(),
+        WriteOutScaler(),
         common.ShapeInferencePass(data_prop=False),
         FoldOneHot(),
         FoldLookUps(),
@@ -47,6 +50,7 @@ def pipeline() -> list[ir.passes.PassBase]:
         FuseHardSwish(),
         FoldBatchNormalization(),
         FoldAffine(),
+        SqueezeOperands(),
         MergeMatMuls(),
         *tidy(),
     ]

@@ -12,6 +12,8 @@ from optimizer.passes.fuse_hard_swish import FuseHardSwish
 from optimizer.passes.inline_if import InlineIf
 from optimizer.passes.merge_matmuls import MergeMatMuls
 from optimizer.passes.raise_opset import RaiseOpset
+from optimizer.passes.squeeze_operands import SqueezeOperands
+from optimizer.passes.write_out_scaler import WriteOutScaler
 
 __all__ = [
     "ApproximateGelu",
@@ -26,4 +28,6 @@ __all__ = [
     "InlineIf",
     "MergeMatMuls",
     "RaiseOpset",
+    "SqueezeOperands",
+    "WriteOutScaler",
 ]

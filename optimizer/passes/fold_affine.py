@@ -28,7 +28,8 @@ class FoldAffine(ir.passes.InPlacePass):
     1. Mul or Add after a Conv that nobody else reads: into its weights and bias, by output channel.
     2. Mul before a Conv: into its weights, by input channel. (An Add before a Conv is folded only if the
        Conv does not pad, because the padding is not shifted.)
-    3. Mul after a MatMul by a constant matrix: into its columns; Mul before it: into its rows.
+    3. Mul after a MatMul by a constant matrix: into its columns; Mul before it: into its rows. An Add before
+       it: into the Add of a constant that follows it, if one does.
     4. Mul by a number before an Add of a constant before a Conv: h * m + c is (h + c / m) * m, and the Mul
        goes into the Conv, whose padding it does not change.
     5. Only where the factor is constant along every axis but the channels, and does not widen its other
@@ -70,8 +71,7 @@ def _into_after(graph: ir.Graph, node: ir.Node, data: ir.Value, factor: Array) -
         return False
     if after.op_type == "Conv":
         return _before_conv(graph, node, data, after, factor)
-    fits = after.op_type == "MatMul" and node.op_type == "Mul"
-    return fits and _before_matmul(graph, node, data, after, factor)
+    return after.op_type == "MatMul" and _before_matmul(graph, node, data, after, factor)
 
 
 def _past_add(graph: ir.Graph, node: ir.Node, data: ir.Value, add: ir.Node, factor: Array) -> bool:
@@ -184,8 +184,23 @@ def _before_matmul(graph: ir.Graph, node: ir.Node, data: ir.Value, matmul: ir.No
     rows = _per_channel(factor, weight.shape[0], 1, 0)
     if rows is None or _widens(factor, data, -1):
         return False
-    _set_matmul(graph, matmul, weight * rows[:, None])
+    if node.op_type == "Mul":
+        _set_matmul(graph, matmul, weight * rows[:, None])
+    elif not _add_to_bias(graph, matmul, rows @ weight):
+        return False
     bypass(node, data)
+    return True
+
+
+def _add_to_bias(graph: ir.Graph, matmul: ir.Node, shift: npt.NDArray[np.float64]) -> bool:
+    add = sole_user(matmul.outputs[0])
+    parts = split_constant(add) if add is not None and (add.op_type, add.domain) == ("Add", "") else None
+    place = 1 if add is not None and add.inputs[0] is matmul.outputs[0] else 0
+    old = weights(add.inputs[place]) if add is not None and parts is not None else None
+    if add is None or old is None or old.shape[-1:] != shift.shape:
+        return False
+    bias = initializer(graph, f"{add.outputs[0].name}_bias", (old + shift).astype(old.dtype))
+    add.replace_input_with(place, bias)
     return True
 
 
