@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is 0 (a bundle was written), 2 (wrong input) or 130 (interrupted)."""
     out: Path | None = None
+    # What numpy thinks of infinite or missing numbers is not news: metrics and candidates that fail say so.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="optimizer|numpy")
     try:
         words = sys.argv[1:] if argv is None else argv
         arguments = _parser().parse_args(words)
