@@ -169,8 +169,14 @@ def _dots(
     taken = [*taken, *(_Box(x - _RADIUS, y - _RADIUS, 2 * _RADIUS, 2 * _RADIUS) for x, y in places)]
     drawn = []
     for point, (x, y) in zip(points, places, strict=True):
+        hidden = [
+            other.detail
+            for other, place in zip(points, places, strict=True)
+            if other is not point and math.dist(place, (x, y)) < _RADIUS
+        ]
+        detail = "\n\n".join([point.detail, *hidden])
         parts = [
-            f"<g><title>{html.escape(point.detail)}</title>",
+            f"<g><title>{html.escape(detail)}</title>",
             f'<circle class="{point.kind}" cx="{x}" cy="{y}" r="{_RADIUS}"/>',
             _text(x, y + 4, html.escape(point.mark), 'class="mark" text-anchor="middle"'),
         ]

@@ -65,6 +65,11 @@ class TestPlot:
                 apart = left >= other_left + other_width or other_left >= left + width
                 assert apart or abs(top - other_top) >= 18
 
+    def test_hovering_tells_of_a_dot_that_another_hides(self):
+        root = drawn([point(1.0, 0.0, "above"), point(1.0, 0.0, "below"), point(2.0, 0.0, "far")])
+        titles = {title.text for title in root.iter("title")}
+        assert titles == {"about above\n\nabout below", "about below\n\nabout above", "about far"}
+
     @pytest.mark.parametrize("bound", [0.0, 1e-6, 0.5])
     def test_one_candidate_and_any_bound_can_be_drawn(self, bound):
         assert len(drawn([point(1.0, 0.0)], bound).findall(".//circle")) == 1
