@@ -80,11 +80,15 @@ class Metric(_Struct, frozen=True, kw_only=True):
 
 
 class Figures(_Struct, frozen=True, kw_only=True):
-    """Measured where the model was pressed: bytes on disk, ms a run, ms from start to first answer."""
+    """Measured where the model was pressed: bytes on disk, ms a run, ms from start to first answer.
+
+    ``cold_start_bytes``: those of the file that are touched until then.
+    """
 
     size_bytes: int
     latency_ms: float
     cold_start_ms: float
+    cold_start_bytes: int = 0
 
 
 class FileEntry(_Struct, frozen=True, kw_only=True):

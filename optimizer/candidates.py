@@ -10,7 +10,7 @@ from optimizer.errors import InputError
 from optimizer.evaluate import Scores
 from optimizer.external import TooLarge, taken_in
 from optimizer.job import Job
-from optimizer.measure import cold_starts_ms, latencies, representative
+from optimizer.measure import cold_starts, latencies, representative
 from optimizer.runtime import ort_format, serving_session
 from optimizer.search.base import Built
 from optimizer.search.build import Builder
@@ -132,17 +132,17 @@ class Candidates:
         if plan == ORIGINAL:
             timed = {name: as_it_was(t) if name == "onnx" or is_same(t) else t for name, t in timed.items()}
         original = job.work.file("original.onnx", lambda: job.model.data)
-        cold = cold_starts_ms({**paths, "original": original}, self._feeds[0])
+        cold = cold_starts({**paths, "original": original}, self._feeds[0])
         tried = Tried(
             plan=plan,
             title=title,
             applied=built[1],
             files={
-                name: File(size_bytes=path.stat().st_size, cold_start_ms=cold[name], latency=timed[name])
+                name: File(size_bytes=path.stat().st_size, cold_start=cold[name], latency=timed[name])
                 for name, path in paths.items()
             },
             original_bytes=job.model.source.size,
-            original_cold_start_ms=cold["original"],
+            original_cold_start=cold["original"],
             scores=scores,
             hopeless_at=hopeless_at,
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from bundle.manifest import AppliedPass, Figures
 from optimizer.evaluate import Scores
-from optimizer.measure import Latency
+from optimizer.measure import ColdStart, Latency
 from optimizer.search.plan import ORIGINAL, Plan
 from optimizer.units import size
 
@@ -42,6 +42,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     def served_file(self) -> str:
         """The name, in the work folder, of the file that is served."""
         return self.ort_file if self.serve == "model.ort" else f"{self.name}.onnx"
+
+    @property
+    def cold_start(self) -> ColdStart:
+        """From the served file to the first answer."""
+        return ColdStart(ms=self.after.cold_start_ms, touched_bytes=self.after.cold_start_bytes)
 
     @property
     def is_as_it_was(self) -> bool:
@@ -96,7 +101,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     """One of a candidate's files, as a server would load it."""
 
     size_bytes: int
-    cold_start_ms: float
+    cold_start: ColdStart
     latency: Latency
 
 
@@ -110,7 +115,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     applied: list[AppliedPass] = []
     files: dict[str, File] = {}
     original_bytes: int = 0
-    original_cold_start_ms: float = 0
+    original_cold_start: ColdStart = ColdStart(ms=0, touched_bytes=0)
     scores: Scores | None = None
     hopeless_at: float | None = None
 
@@ -119,7 +124,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
         if not self.files:
             return Measured(name=self.plan.name, title=self.title, plan=self.plan, failure=self.failure)
         timed = {name: file.latency for name, file in self.files.items()}
-        cold = {name: file.cold_start_ms for name, file in self.files.items()}
+        cold = {name: file.cold_start.cost for name, file in self.files.items()}
         chosen = choose_file(timed, cold, objective)
         best_ort = max((name for name in timed if name != "onnx"), key=lambda name: timed[name].ratio)
         file, latency = self.files[chosen], timed[chosen]
@@ -134,10 +139,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
             before=Figures(
                 size_bytes=self.original_bytes,
                 latency_ms=latency.original_ms,
-                cold_start_ms=self.original_cold_start_ms,
+                cold_start_ms=self.original_cold_start.ms,
+                cold_start_bytes=self.original_cold_start.touched_bytes,
             ),
             after=Figures(
-                size_bytes=file.size_bytes, latency_ms=latency.ms, cold_start_ms=file.cold_start_ms
+                size_bytes=file.size_bytes,
+                latency_ms=latency.ms,
+                cold_start_ms=file.cold_start.ms,
+                cold_start_bytes=file.cold_start.touched_bytes,
             ),
             latency=latency,
             scores=self.scores,
@@ -165,7 +174,7 @@ def is_same(latency: Latency) -> bool:
 def choose_file(timed: Mapping[str, Latency], cold: Mapping[str, float], objective: Objective) -> str:
     """Which of a candidate's files to serve.
 
-    The fastest; for ``cold-start`` the one that starts fastest among those that are not slower than the
+    The fastest; for ``cold-start`` the one whose start costs least among those that are not slower than the
     original. An ORT file that is as fast as the ``.onnx`` is preferred, since it starts sooner.
     """
     if objective == "cold-start":
@@ -194,7 +203,7 @@ def ranked(measured: Sequence[Measured], objective: Objective, bound: float) -> 
         return [*sorted(smaller, key=lambda one: one.after.size_bytes), *original]
     if objective == "cold-start":
         sooner = [one for one in usable if _is_not_slower(one)]
-        return [*sorted(sooner, key=lambda one: one.after.cold_start_ms), *original]
+        return [*sorted(sooner, key=lambda one: one.cold_start.cost), *original]
     faster = [one for one in usable if one.latency.ratio >= _FASTER and one.latency.low > 1]
     original = [one for one in original if one not in faster]
     best = max((one.latency.ratio for one in faster), default=0.0)

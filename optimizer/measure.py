@@ -17,6 +17,7 @@ from optimizer.runtime import Feeds, serving_session
 _MIN_ROUNDS, _MAX_ROUNDS = 11, 150
 _COLD_STARTS = 3
 _RESAMPLES = 500
+_MS_FOR_A_MEGABYTE = 10.0
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +31,18 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     low: float
     high: float
+
+
+class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
+    """From a file to the first answer: ms of CPU time, and bytes of the file that are needed for it."""
+
+    ms: float
+    touched_bytes: int
+
+    @property
+    def cost(self) -> float:
+        """Both in ms. A megabyte counts 10: on Lambda it comes over a network first."""
+        return self.ms + _MS_FOR_A_MEGABYTE * self.touched_bytes / 1e6
 
 
 def latencies(
@@ -82,18 +95,38 @@ def _time(session: ort.InferenceSession, feed: Feeds) -> float:
     return time.thread_time() - start
 
 
-def cold_starts_ms(paths: Mapping[str, Path], feed: Feeds) -> dict[str, float]:
-    """Median ms of creating a session as a server does and running it once, the files taking turns.
+def cold_starts(paths: Mapping[str, Path], feed: Feeds) -> dict[str, ColdStart]:
+    """Creating a session as a server does and running it once, the files taking turns.
 
-    In this process, and with the files cached.
+    The median time in this process, with the files cached.
     """
     taken: dict[str, list[float]] = {name: [] for name in paths}
+    touched: dict[str, int] = {}
     for _ in range(_COLD_STARTS):
         for name, path in paths.items():
             start = time.process_time()
-            serving_session(path).run(None, dict(feed))
+            session = serving_session(path)
+            session.run(None, dict(feed))
             taken[name].append(time.process_time() - start)
-    return {name: float(np.median(times) * 1e3) for name, times in taken.items()}
+            touched[name] = _touched(path)
+    return {
+        name: ColdStart(ms=float(np.median(times) * 1e3), touched_bytes=touched[name])
+        for name, times in taken.items()
+    }
+
+
+def _touched(path: Path) -> int:
+    """The bytes of a mapped file that are in this process's page tables; all of one that was read instead."""
+    size = path.stat().st_size
+    mapped = in_memory = 0
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if not line[0].isupper():  # a mapping's own line: addresses, and the file's path at the end
+            inside = line.endswith(str(path.resolve()))
+            mapped += inside
+        elif inside and line.startswith("Rss:"):
+            in_memory += int(line.split()[1]) * 1024
+    return min(in_memory, size) if mapped else size
 
 
 def representative(feeds: Sequence[Feeds], count: int = 5) -> list[Feeds]:

@@ -31,7 +31,7 @@ def cards(findings: Findings) -> str:
                 "cold start",
                 _times(before.cold_start_ms, after.cold_start_ms),
                 _pair(before.cold_start_ms, after.cold_start_ms, duration),
-                "session and first run, the file cached",
+                f"session and first run, which touch {size(after.cold_start_bytes)} of the file",
             ),
         ]
     )

@@ -91,6 +91,17 @@ def test_cold_start_takes_the_soonest_that_is_not_slower():
     assert names(tried, "cold-start")[0] == "soon"
 
 
+def test_a_megabyte_that_is_read_first_counts_ten_ms():
+    tried = [
+        msgspec.structs.replace(one, after=msgspec.structs.replace(one.after, cold_start_bytes=touched))
+        for one, touched in (
+            (candidate("heavy", 1.1, cold=15), 2_000_000),
+            (candidate("light", 1.1, cold=20), 1_000_000),
+        )
+    ]
+    assert names(tried, "cold-start") == ["light", "heavy"]
+
+
 @pytest.mark.parametrize(
     ("onnx", "ort", "objective", "file"),
     [
