@@ -1,6 +1,7 @@
-"""Convolutions and MatMuls in int8 with activation ranges from calibration data (QDQ form)."""
+"""Convolutions and matrix products in int8 with activation ranges from calibration data."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import onnx_ir as ir
 from optimizer.passes._graph import (
     Array,
     Floats,
+    bypass,
     constant,
     initializer,
     insert,
@@ -18,20 +20,23 @@ from optimizer.passes._graph import (
     sole_user,
     weights,
 )
+from optimizer.quantize import dynamic
+from optimizer.quantize._channels_last import MICROSOFT
 from optimizer.quantize.gptq import Gptq
 from optimizer.quantize.ranges import Range, scale_and_zero_point
-from optimizer.quantize.weights import channels_last_order, quantize_channels
+from optimizer.quantize.weights import Rounding, channels_last_order, quantize_channels
 
 _MIN_WEIGHTS = 256
 
 
 class QuantizeStatic(ir.passes.InPlacePass):
-    """Put QuantizeLinear and DequantizeLinear around Conv and MatMul with constant float32 weights.
+    """Quantise what Conv, MatMul and Gemm with constant float32 weights read.
 
     1. Activations are u8 with a scale and zero point by tensor; weights s8, symmetric, with a scale by
-       output channel; biases s32.
-    2. Conv is quantised at its input and its output (after a Relu that alone reads it), MatMul at its
-       input.
+       output channel; biases of Conv s32.
+    2. Conv is quantised at its input and its output (after a Relu that alone reads it), by QuantizeLinear and
+       DequantizeLinear around it. MatMul and Gemm (those of ``quantize.dynamic``) are quantised at their
+       input and become ``MatMulIntegerToFloat``: which of them ONNX Runtime fuses depends on what follows.
     3. Grouped, so also depthwise, convolutions stay float: int8 pays nothing there and costs the most
        accuracy.
     4. The first ``keep_first`` convolutions stay float; they are often the most sensitive.
@@ -61,25 +66,44 @@ class QuantizeStatic(ir.passes.InPlacePass):
         """Quantise the weights first and then, once each, the activations around them."""
         graph = model.graph
         activations: dict[ir.Value, None] = {}
+        products: list[ir.Node] = []
         for node in quantisable(graph, self.keep_first):
             if not is_among(node, self.layers):
                 continue
             around = _activations(node)
-            if all(value.name in self.ranges for value in around):
-                input_scale, _ = scale_and_zero_point(*self.ranges[str(around[0].name)])
-                rounding = self.rounding.get(str(node.outputs[0].name))
-                _quantise_weights(node, float(input_scale), rounding, saturates=self.saturates)
-                activations.update(dict.fromkeys(around))
+            if not all(value.name in self.ranges for value in around):
+                continue
+            activations.update(dict.fromkeys(around))
+            if node.op_type != "Conv":
+                products.append(node)
+                continue
+            input_scale, _ = scale_and_zero_point(*self.ranges[str(around[0].name)])
+            rounding = self.rounding.get(str(node.outputs[0].name))
+            _quantise_conv(node, float(input_scale), rounding, saturates=self.saturates)
+        inputs = {
+            present(node.inputs[0]): _quantised(graph, present(node.inputs[0]), self.ranges)
+            for node in products
+        }
+        for node in products:
+            weights_rounding = self.rounding.get(str(node.outputs[0].name)) or quantize_channels
+            _multiply(node, inputs[present(node.inputs[0])], weights_rounding, saturates=self.saturates)
         for value in activations:
-            _quantise_activation(graph, value, self.ranges[str(value.name)])
+            _round(graph, value, inputs.get(value) or _quantised(graph, value, self.ranges))
+        if products:
+            model.opset_imports.setdefault(MICROSOFT, 1)
         return ir.passes.PassResult(model, modified=bool(activations))
 
 
 def quantisable(graph: ir.Graph, keep_first: int = 0) -> list[ir.Node]:
-    """The Conv and MatMul nodes that rules 1 to 4 name, in the order of the graph."""
+    """The nodes that rules 1 to 4 name, in the order of the graph."""
     convolutions = list(nodes(graph, "Conv"))
     kept = set(convolutions[:keep_first])
-    return [node for node in nodes(graph, "Conv", "MatMul") if node not in kept and _qualifies(node)]
+    products = set(dynamic.quantisable(graph))
+    return [
+        node
+        for node in nodes(graph, "Conv", "MatMul", "Gemm")
+        if node in products or (node.op_type == "Conv" and node not in kept and _qualifies(node))
+    ]
 
 
 def observed_names(graph: ir.Graph) -> list[str]:
@@ -87,34 +111,31 @@ def observed_names(graph: ir.Graph) -> list[str]:
     return [str(value.name) for node in quantisable(graph) for value in _activations(node)]
 
 
-def _qualifies(node: ir.Node) -> bool:
-    weight, data = constant(node.inputs[1]), node.inputs[0]
+def _qualifies(conv: ir.Node) -> bool:
+    weight, data = constant(conv.inputs[1]), conv.inputs[0]
     if weight is None or weight.dtype != np.float32 or weight.size < _MIN_WEIGHTS or data is None:
         return False
     if not np.isfinite(weight).all() or constant(data) is not None:
         return False
-    if node.op_type == "MatMul":
-        return weight.ndim == 2
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    return node.attributes.get_int("group", 1) == 1 and (bias is None or constant(bias) is not None)
+    bias = conv.inputs[2] if len(conv.inputs) > 2 else None
+    return conv.attributes.get_int("group", 1) == 1 and (bias is None or constant(bias) is not None)
 
 
 def _activations(node: ir.Node) -> list[ir.Value]:
     """Its input and, for a Conv, its output: after the Relu if one follows."""
     data = present(node.inputs[0])
-    if node.op_type == "MatMul":
+    if node.op_type != "Conv":
         return [data]
     relu = sole_user(node.outputs[0])
     end = relu if relu is not None and relu.op_type == "Relu" and relu.domain == "" else node
     return [data, end.outputs[0]]
 
 
-def _quantise_weights(node: ir.Node, input_scale: float, rounding: Gptq | None, *, saturates: bool) -> None:
-    weight = present(weights(node.inputs[1]))
-    is_conv = node.op_type == "Conv"
-    rows = weight.reshape(weight.shape[0], -1) if is_conv else weight.T
-    orders = [channels_last_order(weight.shape[1:])] if is_conv else []
-    bias = weights(node.inputs[2]) if is_conv and len(node.inputs) > 2 else None
+def _quantise_conv(conv: ir.Node, input_scale: float, rounding: Gptq | None, *, saturates: bool) -> None:
+    weight = present(weights(conv.inputs[1]))
+    rows = weight.reshape(weight.shape[0], -1)
+    orders = [channels_last_order(weight.shape[1:])]
+    bias = weights(conv.inputs[2]) if len(conv.inputs) > 2 else None
     if rounding is None:
         quantised, scale = quantize_channels(rows, orders, saturates=saturates)
     else:
@@ -122,11 +143,10 @@ def _quantise_weights(node: ir.Node, input_scale: float, rounding: Gptq | None, 
         quantised, scale = round_rows(rows, orders, saturates=saturates)
         if bias is not None:
             bias = bias + (rows - quantised * scale[:, None].astype(np.float64)) @ rounding.mean
-    stored = quantised.reshape(weight.shape) if is_conv else np.ascontiguousarray(quantised.T)
-    name = f"{present(node.inputs[1]).name}_s8"
-    node.replace_input_with(1, _dequantised(node, name, stored, scale, axis=0 if is_conv else 1))
+    name = f"{present(conv.inputs[1]).name}_s8"
+    conv.replace_input_with(1, _dequantised(conv, name, quantised.reshape(weight.shape), scale, axis=0))
     if bias is not None:
-        _quantise_bias(node, bias, scale * np.float32(input_scale))
+        _quantise_bias(conv, bias, scale * np.float32(input_scale))
 
 
 def _quantise_bias(conv: ir.Node, bias: Floats, scale: npt.NDArray[np.float32]) -> None:
@@ -148,21 +168,61 @@ def _dequantised(
     return insert(before, "DequantizeLinear", inputs, {"axis": axis}).outputs[0]
 
 
-def _quantise_activation(graph: ir.Graph, value: ir.Value, limits: Range) -> None:
-    """Let all that reads ``value`` read it rounded to u8; a graph's output stays as it is."""
-    scale, zero_point = scale_and_zero_point(*limits)
+@dataclass(frozen=True)
+class _Quantised:
+    """A value as u8, with its scale and zero point."""
+
+    value: ir.Value
+    scale: ir.Value
+    zero: ir.Value
+
+
+def _quantised(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) -> _Quantised:
+    scale, zero_point = scale_and_zero_point(*ranges[str(value.name)])
     parameters = [
         initializer(graph, f"{value.name}_scale", scale),
         initializer(graph, f"{value.name}_zero", zero_point),
     ]
-    uses = tuple(value.uses())
-    quantise = ir.node("QuantizeLinear", [value, *parameters])
-    dequantise = ir.node("DequantizeLinear", [quantise.outputs[0], *parameters])
+    node = ir.node("QuantizeLinear", [value, *parameters])
     producer = value.producer()
-    first = next(iter(graph))
     if producer is not None and producer.graph is graph:
-        graph.insert_after(producer, [quantise, dequantise])
+        graph.insert_after(producer, node)
     else:
-        graph.insert_before(first, [quantise, dequantise])
-    for node, index in uses:
-        node.replace_input_with(index, dequantise.outputs[0])
+        graph.insert_before(next(iter(graph)), node)
+    return _Quantised(node.outputs[0], *parameters)
+
+
+def _round(graph: ir.Graph, value: ir.Value, quantised: _Quantised) -> None:
+    """Let all that reads ``value`` read it rounded to u8; a graph's output stays as it is."""
+    quantise = quantised.value.producer()
+    uses = [usage for usage in value.uses() if usage.node is not quantise]
+    if uses:
+        rounded = ir.node("DequantizeLinear", [quantised.value, quantised.scale, quantised.zero])
+        graph.insert_after(present(quantise), rounded)
+        for node, index in uses:
+            node.replace_input_with(index, rounded.outputs[0])
+
+
+def _multiply(node: ir.Node, data: _Quantised, rounding: Rounding, *, saturates: bool) -> None:
+    """A MatMul or Gemm of what is quantised."""
+    graph, value = present(node.graph), present(node.inputs[1])
+    weight = present(weights(value))
+    columns = weight if node.attributes.get_int("transB", 0) else weight.T
+    stored, scale = rounding(columns, (), saturates=saturates)
+    product = ir.node(
+        "MatMulIntegerToFloat",
+        [
+            data.value,
+            initializer(graph, f"{value.name}_s8", np.ascontiguousarray(stored.T)),
+            data.scale,
+            initializer(graph, f"{value.name}_scale", scale),
+            data.zero,
+            initializer(graph, f"{value.name}_zeros", np.zeros(len(scale), np.int8)),
+        ],
+        domain=MICROSOFT,
+    )
+    graph.insert_before(node, product)
+    result = product.outputs[0]
+    if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
+        result = insert(node, "Add", [result, node.inputs[2]]).outputs[0]
+    bypass(node, result)

@@ -55,6 +55,43 @@ def test_the_first_convolutions_can_be_kept(model, samples):
     assert first.inputs[1].producer() is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h = MatMul (x, w) a = Add (h, b) r = Relu (a) y = MatMul (r, v)",
+        "h = Gemm (x, w, b) r = Relu (h) y = Gemm <transB = 1> (r, u)",
+    ],
+)
+def test_products_in_a_row(make, rng, answers, text):
+    """Whatever follows, they are multiplied as integers: ONNX Runtime itself takes some biases for Gemm's."""
+    shapes = {"w": (64, 96), "b": (96,), "v": (96, 64), "u": (64, 96)}
+    used = {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+        if f" {name}" in text
+    }
+    model = make(f"g (float[n, 64] x) => (float[n, 64] y) {{ {text} }}", **used)
+    samples = [{"x": rng.normal(size=(5, 64)).astype(np.float32)} for _ in range(8)]
+    changed = ir.to_proto(
+        QuantizeStatic(ranges_of(model, samples), saturates=True)(ir.from_proto(model)).model
+    )
+    operators = [node.op_type for node in changed.graph.node]
+    assert operators.count("MatMulIntegerToFloat") == operators.count("QuantizeLinear") == 2
+    for feeds in samples:
+        before, after = answers(model, feeds)[0], answers(changed, feeds)[0]
+        assert np.linalg.norm(after - before) / np.linalg.norm(before) < 0.05
+
+
+def test_other_readers_of_what_is_multiplied_read_it_rounded(make, rng, answers):
+    text = "g (float[n, 64] x) => (float[n, 64] y) { h = Relu (x) m = MatMul (h, w) y = Add (m, h) }"
+    model = make(text, w=rng.normal(size=(64, 64)).astype(np.float32))
+    samples = [{"x": rng.normal(size=(5, 64)).astype(np.float32)} for _ in range(8)]
+    changed = ir.to_proto(
+        QuantizeStatic(ranges_of(model, samples), saturates=True)(ir.from_proto(model)).model
+    )
+    assert [node.op_type for node in changed.graph.node].count("DequantizeLinear") == 1
+
+
 def test_without_ranges_nothing_is_quantised(model, apply):
     assert not apply(QuantizeStatic({}, saturates=True), model).modified
 
