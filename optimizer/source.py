@@ -12,7 +12,7 @@ from bundle.errors import InvalidBundle
 from bundle.external_data import has_external_data
 from bundle.manifest import Signature, Source, TensorSpec
 from optimizer.errors import InputError
-from optimizer.external import MAX_BYTES, external_files, refer_from_root
+from optimizer.external import MAX_BYTES, external_files, refer_from_root, taken_in
 from optimizer.runtime import optimised_session
 
 _PIECE = 1024**2
@@ -114,14 +114,11 @@ def _in_memory(
     del proto.graph.output[:]
     proto.graph.output.extend(tensors)
     try:
-        if is_large:
-            refer_from_root(proto, path.parent)
-        elif is_external:
-            onnx.external_data_helper.load_external_data_for_model(proto, str(path.parent))
+        refer_from_root(proto, path.parent)
+        data: bytes = proto.SerializeToString()
+        return data if is_large else taken_in(data)
     except (OSError, onnx.checker.ValidationError, ValueError) as error:
         raise _unreadable(path, error) from None
-    data: bytes = proto.SerializeToString()
-    return data
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

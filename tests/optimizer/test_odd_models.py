@@ -408,6 +408,33 @@ def test_a_bundle_that_is_valid_and_within_the_bound(press, kind):
             }
 
 
+def test_external_data_behind_links(press, tmp_path):
+    """As caches of models have it: the names are links to files elsewhere."""
+    (tmp_path / "blobs").mkdir()
+    onnx.save(mlp(), tmp_path / "blobs/1", save_as_external_data=True, location="2", size_threshold=0)
+    linked = onnx.load(tmp_path / "blobs/1", load_external_data=False)
+    for tensor in linked.graph.initializer:
+        next(entry for entry in tensor.external_data if entry.key == "location").value = "weights"
+    (tmp_path / "weights").symlink_to(tmp_path / "blobs/2")
+    status, out, err = press(linked, ROWS)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["size_before"] > 30_000
+
+
+def test_external_data_of_another_folder(press, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    onnx.save(mlp(), elsewhere / "m", save_as_external_data=True, location="w", size_threshold=0)
+    stray = onnx.load(elsewhere / "m", load_external_data=False)
+    for tensor in stray.graph.initializer:
+        next(
+            entry for entry in tensor.external_data if entry.key == "location"
+        ).value = "elsewhere/../elsewhere/w"
+    status, out, err = press(stray, ROWS)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "put its external data beside it" in err
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_one_sentence(press, kind, tmp_path):
     proto, feeds, words = REFUSED[kind]
