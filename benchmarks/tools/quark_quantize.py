@@ -1,7 +1,11 @@
 """AMD Quark's ONNX quantisation with one of its named configurations.
 
-A8W8 is the one that its documentation starts with; U8S8_AAWS has the types that CPUs multiply fastest.
+A8W8 is the one that its documentation starts with; U8S8_AAWS has the types that CPUs multiply fastest. Where
+its refinement of Concat trips over a graph, that is switched off, by the option that it documents.
 """
+
+import sys
+from typing import Any
 
 from onnxruntime.quantization import CalibrationDataReader
 from quark.onnx import ModelQuantizer
@@ -30,7 +34,17 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
 def main() -> None:
     """Quantise."""
     task = Task.from_arguments()
-    quantizer = ModelQuantizer(Config(global_quant_config=get_default_config(task.variant)))
+    config = get_default_config(task.variant)
+    try:
+        _quantize(task, config)
+    except AssertionError:
+        print("AssertionError; again without AlignConcat", file=sys.stderr)
+        config.extra_options["AlignConcat"] = False
+        _quantize(task, config)
+
+
+def _quantize(task: Task, config: Any) -> None:
+    quantizer = ModelQuantizer(Config(global_quant_config=config))
     quantizer.quantize_model(str(task.model), str(task.target), Reader(task))
 
 
