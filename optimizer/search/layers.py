@@ -25,7 +25,7 @@ _SAME_MS, _SAME_SHARE = 0.003, 0.1
 _COARSE_MS = 1.0
 _WHOLE_BUDGET_S = 2.0
 # How many times smaller than float weights; all others are four times.
-_SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "half": 2}
+_SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "nbits4": 8, "half": 2}
 # What a share of the original's time and of its bytes counts, by objective.
 _WEIGHTS: Mapping[Objective, tuple[float, float]] = {
     "latency": (1.0, 0.1),
