@@ -35,8 +35,9 @@ class QuantizeStatic(ir.passes.InPlacePass):
     1. Activations are u8 with a scale and zero point by tensor; weights s8, symmetric, with a scale by
        output channel; biases of Conv s32.
     2. Conv is quantised at its input and its output (after a Relu that alone reads it), by QuantizeLinear and
-       DequantizeLinear around it. MatMul and Gemm (those of ``quantize.dynamic``) are quantised at their
-       input and become ``MatMulIntegerToFloat``: which of them ONNX Runtime fuses depends on what follows.
+       DequantizeLinear around it, and whatever else reads these reads them rounded: it may become an integer
+       operator too. MatMul and Gemm (those of ``quantize.dynamic``) are quantised at their input and become
+       ``MatMulIntegerToFloat``: which of them ONNX Runtime fuses depends on what follows.
     3. Grouped, so also depthwise, convolutions stay float: int8 pays nothing there and costs the most
        accuracy.
     4. The first ``keep_first`` convolutions stay float; they are often the most sensitive.
@@ -65,7 +66,7 @@ class QuantizeStatic(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise the weights first and then, once each, the activations around them."""
         graph = model.graph
-        activations: dict[ir.Value, None] = {}
+        rounded: dict[ir.Value, None] = {}
         products: list[ir.Node] = []
         for node in quantisable(graph, self.keep_first):
             if not is_among(node, self.layers):
@@ -73,10 +74,10 @@ class QuantizeStatic(ir.passes.InPlacePass):
             around = _activations(node)
             if not all(value.name in self.ranges for value in around):
                 continue
-            activations.update(dict.fromkeys(around))
             if node.op_type != "Conv":
                 products.append(node)
                 continue
+            rounded.update(dict.fromkeys(around))
             input_scale, _ = scale_and_zero_point(*self.ranges[str(around[0].name)])
             rounding = self.rounding.get(str(node.outputs[0].name))
             _quantise_conv(node, float(input_scale), rounding, saturates=self.saturates)
@@ -87,11 +88,11 @@ class QuantizeStatic(ir.passes.InPlacePass):
         for node in products:
             weights_rounding = self.rounding.get(str(node.outputs[0].name)) or quantize_channels
             _multiply(node, inputs[present(node.inputs[0])], weights_rounding, saturates=self.saturates)
-        for value in activations:
+        for value in rounded:
             _round(graph, value, inputs.get(value) or _quantised(graph, value, self.ranges))
         if products:
             model.opset_imports.setdefault(MICROSOFT, 1)
-        return ir.passes.PassResult(model, modified=bool(activations))
+        return ir.passes.PassResult(model, modified=bool(rounded or products))
 
 
 def quantisable(graph: ir.Graph, keep_first: int = 0) -> list[ir.Node]:

@@ -10,7 +10,7 @@ from bundle.manifest import AppliedPass, Target
 from optimizer.data import Sample
 from optimizer.external import parse
 from optimizer.normalise import equal_outputs, normalise, tidy
-from optimizer.passes import ApproximateGelu, FuseAttention
+from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention
 from optimizer.quantize.smoothing import Smooth, plan_smoothing
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
@@ -75,30 +75,30 @@ class Builder:
         if not plan.corrected:
             return data, applied
         corrected = base.corrected(data, list(plan.layers))
-        return (
-            (corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})])
-            if corrected != data
-            else None
-        )
+        if corrected == data:
+            return None
+        return corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})]
 
     def _changed(self, change: Change, data: bytes, applied: list[AppliedPass]) -> Built:
-        step: ir.passes.PassBase
         if change == "smooth" and self.model.is_large:
             return data, applied  # it makes nearly all weights anew, which are mapped from their files now
-        if change == "attention":
-            step = FuseAttention()
-        elif change == "gelu":
-            step = ApproximateGelu()
-        else:
-            step = Smooth(plan_smoothing(data, self.feeds, self.seed, saturates=self.saturates))
+        step = self._step(change, data)
         result = step(parse(data))
         if not result.modified:
             return data, applied
         try:
-            changed = _tidied(result.model)
+            # A constant factor that a change brings goes into the weights.
+            changed = _tidied(FoldAffine()(result.model).model if change == "gelu" else result.model)
         except EncodeError:  # a model over 2 GB, of whose weights too many became others
             return data, applied
         return changed, [*applied, AppliedPass(name=type(step).__name__, parameters={})]
+
+    def _step(self, change: Change, data: bytes) -> ir.passes.PassBase:
+        if change == "attention":
+            return FuseAttention()
+        if change == "gelu":
+            return ApproximateGelu()
+        return Smooth(plan_smoothing(data, self.feeds, self.seed, saturates=self.saturates))
 
 
 def _tidied(model: ir.Model) -> bytes:

@@ -62,6 +62,17 @@ def test_biases_are_corrected_where_there_are_any(builder):
     assert builder.build(Plan(layers={"c": "static"}, corrected=True)) is None
 
 
+def test_a_factor_that_gelu_brings_goes_into_the_weights(make, rng, tmp_path):
+    text = """g (float[n, 64] x) => (float[n, 32] y) { h = MatMul (x, v) s = Div (h, root) e = Erf (s)
+        o = Add (e, one) p = Mul (h, o) y = MatMul (p, w) }"""
+    weights = {"v": rng.normal(size=(64, 64)), "w": rng.normal(size=(64, 32)), "root": np.sqrt(2), "one": 1.0}
+    floats = {name: np.array(array, np.float32) for name, array in weights.items()}
+    onnx.save(make(text, **floats), tmp_path / "m.onnx")
+    samples = [Sample({"x": rng.normal(size=(2, 64)).astype(np.float32)})]
+    builder = Builder(load_model(tmp_path / "m.onnx"), samples, "x86_64", seed=0)
+    assert operators(builder.base(("gelu",)).data) == ["MatMul", "FastGelu", "MatMul"]
+
+
 def test_the_same_plan_gives_the_same_bytes(builder):
     plan = Plan(layers={"c": "pointwise", "y": "dynamic"})
     assert builder.build(plan) == builder.build(plan)
