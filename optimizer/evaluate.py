@@ -103,7 +103,7 @@ class Judge:
         if not np.isfinite(before):
             raise InputError(
                 f"the metric {self.metric.name} of the original model is {before} on {len(samples)} "
-                "evaluation samples: its outputs are not finite, or the labels are all of one class; "
+                "evaluation samples: its outputs are empty or not finite, or all labels are of one class; "
                 "repair the model or the data."
             )
         return Compared(self._scores(before, originals, rows), truths, originals, rows)

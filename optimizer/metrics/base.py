@@ -132,6 +132,8 @@ class NamedMetric:
 
     def value(self, rows: Sequence[Rows]) -> float:
         """The worst output's value."""
+        if len({row.shape for row in rows}) > 1:
+            raise InputError(f"the metric {self.name} needs outputs of one size: use cosine, or a function.")
         stacked = np.stack(rows)
         return min(self.total(stacked[:, output]) for output in range(stacked.shape[1]))
 

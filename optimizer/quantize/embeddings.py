@@ -12,6 +12,7 @@ from optimizer.quantize.blocks import block_of, quantize_blocks
 from optimizer.quantize.weights import quantize_channels
 
 _MIN_WEIGHTS = 65536
+_ROWS_AT_ONCE = 4096
 _DOMAIN = "com.microsoft"
 
 
@@ -78,8 +79,10 @@ def _qualifies(table: Floats | None) -> bool:
 
 
 def _in_8_bits(table: Floats) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    quantised, scale = quantize_channels(table, saturates=False)
-    return quantised, scale[:, None]
+    """Piece by piece: a table may be most of a model that hardly fits into memory."""
+    pieces = (table[at : at + _ROWS_AT_ONCE] for at in range(0, len(table), _ROWS_AT_ONCE))
+    quantised, scale = zip(*(quantize_channels(piece, saturates=False) for piece in pieces), strict=True)
+    return np.concatenate(quantised), np.concatenate(scale)[:, None]
 
 
 def _gather_8_bits(node: ir.Node, table: ir.Value, scale: ir.Value) -> None:

@@ -408,6 +408,14 @@ def test_a_bundle_that_is_valid_and_within_the_bound(press, kind):
             }
 
 
+def test_a_metric_of_vectors_of_many_lengths(press):
+    text = """g (float[b, 64] x) => (float[1, n] y) {
+        h = Greater (x, one) i = NonZero (h) f = Cast <to = 1> (i) y = Flatten <axis = 0> (f) }"""
+    status, out, err = press(model(text, one=np.float32(1)), ROWS, "--metric", "retrieval-top1")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "retrieval-top1 needs outputs of one size" in err
+
+
 def test_external_data_behind_links(press, tmp_path):
     """As caches of models have it: the names are links to files elsewhere."""
     (tmp_path / "blobs").mkdir()
