@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from optimizer.quantize.unfolded import QuantizeUnfolded
+from tests.optimizer import cpus
 
 
 def error(model, changed, answers, **feeds):
@@ -48,7 +49,7 @@ def test_activations_of_two_roundings(make, apply, answers, rng):
     model = make(text, w=levels.astype(np.float32) / 100, b=rng.normal(size=64).astype(np.float32))
     x = rng.normal(size=(1, 32, 50)).astype(np.float32) ** 3
     once, twice = (
-        apply(QuantizeUnfolded(saturates=False, twice=twice), model).model for twice in (False, True)
+        apply(QuantizeUnfolded(saturates=True, twice=twice), model).model for twice in (False, True)
     )
     assert error(model, once, answers, x=x) > 0.01
     assert error(model, twice, answers, x=x) < 0.0001
@@ -85,3 +86,17 @@ def test_what_is_not_unfolded(make, apply, rng, text):
         if tensor.name not in used:
             model.graph.initializer.remove(tensor)
     assert not apply(QuantizeUnfolded(saturates=True), model).modified
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("twice", [True, False])
+def test_the_answers_are_the_same_without_vnni(make, apply, rng, tmp_path, twice):
+    """All weights at the largest there is, and inputs at the upper end of their range."""
+    w = np.where(rng.random((64, 32, 3, 3)) < 0.9, 1.0, -1.0).astype(np.float32)
+    model = make("g (float[1, 32, 12, 12] x) => (float[?, ?, ?, ?] y) { y = Conv (x, w) }", w=w)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(apply(QuantizeUnfolded(saturates=True, twice=twice), model).model.SerializeToString())
+    samples = [{"x": rng.uniform(0.8, 1, (1, 32, 12, 12)).astype(np.float32)} for _ in range(2)]
+    here, there = (cpu.run(path, samples, tmp_path) for cpu in (cpus.native(), cpus.haswell()))
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5)
