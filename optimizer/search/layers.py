@@ -9,23 +9,21 @@ import onnx
 
 from optimizer.choose import Objective
 from optimizer.job import Job
-from optimizer.measure import latencies, representative
-from optimizer.runtime import optimised_session
+from optimizer.measure import representative
 from optimizer.search.build import Builder
 from optimizer.search.chain import Choice
 from optimizer.search.plan import Change, Plan, Treatment
-from optimizer.search.profile import in_sum, layer_times
+from optimizer.search.profile import layer_times
 from optimizer.search.sensitivity import Sensitivity
 
 _PROFILED_SIZES = 3
 _SENSITIVITY_SHARE = 0.25  # of the time that is left
 # ONNX Runtime's profile counts whole microseconds: times that differ by less than these are the same.
 _SAME_MS, _SAME_SHARE = 0.003, 0.1
-# ONNX Runtime's profile counts microseconds, and takes some of its own.
-_COARSE_MS = 1.0
-_WHOLE_BUDGET_S = 2.0
 # How many times smaller than float weights; all others are four times.
 _SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "nbits4": 8, "half": 2}
+# Small in the file, but not in memory, where a run has to read them.
+_STORED: tuple[Treatment, ...] = ("storage", "half")
 # What a share of the original's time and of its bytes counts, by objective.
 _WEIGHTS: Mapping[Objective, tuple[float, float]] = {
     "latency": (1.0, 0.1),
@@ -71,12 +69,6 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
             raise
         except Exception as error:  # noqa: BLE001 - onnxruntime raises many types: it lacks what the treatment needs
             job.tell(f"{treatment} is left out ({type(error).__name__}: {error})")
-    if sum(times[None].values()) < _COARSE_MS:
-        whole = {str(treatment): optimised_session(data) for treatment, data in treated.items()}
-        timed = latencies(optimised_session(base.data), whole, feeds, _WHOLE_BUDGET_S, job.options.seed)
-        for treatment in treated:
-            layers = [layer for layer, choices in treatable.items() if treatment in choices]
-            times[treatment] |= in_sum(times[treatment], times[None], layers, timed[treatment])
     errors = Sensitivity(base.data, treated, treatable, job.outputs).errors(
         [sample.feeds for sample in job.tuning],
         until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
@@ -116,9 +108,13 @@ def layer_options(
     """(cost, error) of each choice for each layer; costs are shares of the original's."""
     for_ms, for_bytes = _WEIGHTS[objective]
     all_ms = sum(row.ms for row in table.rows if row.treatment is None) or 1.0
+    floats = {row.layer: row.size_bytes for row in table.rows if row.treatment is None}
     options: dict[str, dict[Choice, tuple[float, float]]] = {}
     for row in even(table.rows):
-        cost = for_ms * row.ms / all_ms + for_bytes * row.size_bytes / original_bytes
+        size = row.size_bytes
+        if objective != "size" and row.treatment in _STORED:
+            size = (size + floats[row.layer]) / 2
+        cost = for_ms * row.ms / all_ms + for_bytes * size / original_bytes
         options.setdefault(row.layer, {})[row.treatment] = (cost, row.error)
     return options
 

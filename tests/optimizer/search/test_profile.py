@@ -1,9 +1,8 @@
 import numpy as np
 import onnx_ir as ir
 
-from optimizer.measure import Latency
 from optimizer.quantize import QuantizeDynamic
-from optimizer.search.profile import in_sum, layer_times
+from optimizer.search.profile import layer_times
 
 TEXT = """g (float[n, 256] x) => (float[n, 256] y) {
     a = MatMul (x, large) b = Add (a, one) c = Relu (b) d = MatMul (c, back) e = MatMul (d, small)
@@ -42,10 +41,3 @@ def test_a_model_with_branches_is_profiled_too(make, rng):
     proto = make(text, w=np.eye(256, dtype=np.float32))
     feeds = [{"x": rng.normal(size=(4, 256)).astype(np.float32), "flag": np.array(True)}]
     assert set(layer_times(proto.SerializeToString(), ["a"], {"a", "y"}, feeds)) == {"a"}
-
-
-def test_times_are_made_to_fit_their_sum():
-    whole = Latency(ms=50, original_ms=100, ratio=2, low=2, high=2)
-    plain = {"a": 20.0, "b": 60.0, "other": 10.0}
-    fitted = in_sum({"a": 20.0, "b": 50.0, "other": 10.0}, plain, ["a", "b", "not found"], whole)
-    assert fitted == {"a": 10, "b": 20}
