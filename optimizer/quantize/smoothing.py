@@ -47,7 +47,7 @@ class Smoothing:
     """An activation is read as (x - shift) / scale, by channel; ``exact`` channels are multiplied as floats.
 
     ``alpha`` is what it was made with, ``error`` the relative error that it leaves in what the layers give on
-    calibration data, and ``plain_error`` the same without it.
+    calibration data, and ``plain_error`` the same without it. ``free``: it costs no operator.
     """
 
     scale: npt.NDArray[np.float32]
@@ -56,6 +56,7 @@ class Smoothing:
     alpha: float
     error: float
     plain_error: float = 0.0
+    free: bool = False
 
 
 class Smooth(ir.passes.InPlacePass):
@@ -242,8 +243,9 @@ def _search(
     if outliers:
         apart = trial.best(outliers)
         best = apart if apart.error < _WORTH_EXACT * best.error else best
-    worth = 1.0 if isinstance(place, Columns) else _WORTH
-    return replace(best, plain_error=plain.error) if best.error < worth * plain.error else None
+    best = replace(best, plain_error=plain.error, free=isinstance(place, Columns))
+    worth = 1.0 if best.free else _WORTH
+    return best if best.error < worth * plain.error else None
 
 
 def _smooth(graph: ir.Graph, value: ir.Value, group: Sequence[ir.Node], smoothing: Smoothing) -> None:

@@ -6,12 +6,13 @@ from optimizer.job import Job
 from optimizer.measure import latencies, representative
 from optimizer.runtime import optimised_session
 from optimizer.search.build import Builder
-from optimizer.search.plan import CHANGES, Change
+from optimizer.search.plan import Change
 
 _TIMING_BUDGET_S = 3.0
 # These are left out where they are certain to be slower; the others make quantisation more exact, and say
 # themselves where they are worth it.
 _FOR_SPEED: tuple[Change, ...] = ("attention", "gelu")
+_TRIED: tuple[Change, ...] = (*_FOR_SPEED, "smooth")
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -27,7 +28,7 @@ def choose_changes(job: Job, builder: Builder) -> tuple[Change, ...]:
         return known.kept
     feeds = representative([sample.feeds for sample in job.tuning])
     kept: tuple[Change, ...] = ()
-    for change in CHANGES:
+    for change in _TRIED:
         job.tell(f"trying: {change}")
         before, after = builder.base(kept), builder.base((*kept, change))
         if len(after.applied) == len(before.applied):

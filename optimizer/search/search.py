@@ -22,6 +22,8 @@ _ALWAYS_TRIED = 3
 _REJECTED = 2
 # What bias correction may bring within the bound; it saves about a tenth of the drop.
 _NEARLY = 1.2
+# Drops up to this share of the bound leave room for less smoothing.
+_ROOM = 0.8
 # Errors do not add up exactly: so much of what is left of the bound is used.
 _USED = 0.8
 
@@ -81,7 +83,10 @@ def _along_the_chain(
 def _refined(
     job: Job, changes: tuple[Change, ...], table: LayerTable, measured: list[tuple[Link, float]]
 ) -> list[Plan]:
-    """What else may be better: fewer bytes at the same speed, and a cheaper link that nearly was within."""
+    """What else may be better.
+
+    Fewer bytes at the same speed; less smoothing where there is room; a cheaper link that was nearly within.
+    """
     bound = job.options.max_drop
     within = min((pair for pair in measured if pair[1] <= bound), key=lambda pair: pair[0].cost, default=None)
     plans = []
@@ -91,6 +96,9 @@ def _refined(
         layers = squeezed(link.layers, table.rows, spare)
         if layers != link.layers:
             plans.append(Plan(changes=changes, layers=layers))
+        if "smooth" in changes and drop <= _ROOM * bound:
+            less = tuple("smooth some" if change == "smooth" else change for change in changes)
+            plans.append(Plan(changes=less, layers=layers))
     nearly = [
         link
         for link, drop in measured
