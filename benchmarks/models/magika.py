@@ -1,7 +1,7 @@
 """Google's Magika: what type of file some bytes are, of 214 types; a text classifier, 3.2 MB, opset 15.
 
 From the package magika. Data: files of many kinds that are installed with the project. Metric: the share of
-files of which the best type is the original model's.
+files of which the best type is the original model's. A file is right or wrong, so it takes many to tell 1 %.
 
 Usage: python -m benchmarks.models.magika FOLDER
 """
@@ -20,13 +20,13 @@ from scripts.from_wheel import take
 
 ROOT = Path(__file__).parents[2]
 _ENDS, _BLOCK, _PADDING = 1024, 4096, 256
-_OF_ONE_KIND = 90  # or most would be Python
+_OF_ONE_KIND = 240  # or most would be Python
 
 
 def main(folder: Path) -> None:
     """Write the model and the sets."""
     take("magika", "magika/models/standard_v3_3/model.onnx", folder / "model.onnx")
-    write_sets(folder, _files(), {"calibration": 64, "evaluation": 400, "report": 500})
+    write_sets(folder, _files(), {"calibration": 64, "evaluation": 1600, "report": 500})
 
 
 def _files() -> Iterator[dict[str, Array]]:
