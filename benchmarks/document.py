@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: what stands below its marker is written from a results file, no figure by hand."""
+"""The tables of docs/benchmarks.md and README.md, written from a results file: no figure by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,9 @@ from benchmarks.publish import cell, replace
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MARKER = "<!-- Below: written by `make bench-optimize` -->"
+_README = Path(__file__).parents[1] / "README.md"
+_BEGIN, _END = "<!-- written by `make bench-optimize` -->", "<!-- end -->"
+_DEFAULT_TARGET = "x86_64"
 _OURS = "coldpress optimize"
 
 Row = Mapping[str, Any]
@@ -52,6 +55,29 @@ def write_document(content: Mapping[str, Any]) -> None:
     replace(_DOCUMENT, "\n\n".join(parts) + "\n")
 
 
+def write_readme(content: Mapping[str, Any]) -> None:
+    """Replace what stands between the markers: each model at the target that is the default."""
+    before, _, rest = _README.read_text().partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == _OURS)
+    table = _table(
+        ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
+        (
+            (
+                row["model"],
+                f"{row['metric']}, {bound}" + (", for size" if objective == "size" else ""),
+                f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'])}]",
+                _number(row["speed-up"], ".2f", "x"),
+                f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
+                row["beats best peer"].partition(": ")[2].replace("the original", "none"),
+            )
+            for row, (objective, bound, target) in asked
+            if target == _DEFAULT_TARGET
+        ),
+    )
+    replace(_README, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}")
+
+
 def _of_model(title: str, rows: Sequence[Row]) -> str:
     table = _table(
         ("tool", "drop", "95 %", "speed-up", "MB", "seconds"),
@@ -74,6 +100,10 @@ def _of_model(title: str, rows: Sequence[Row]) -> str:
         ),
     )
     return f"### {title}\n\n{rows[0]['metric']}, {rows[0]['MB before']:.2f} MB\n\n{table}"
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+    return ", ".join(f"{end:.4f}" for end in interval or [])
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

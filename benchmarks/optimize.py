@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import write_document
+from benchmarks.document import write_document, write_readme
 from benchmarks.judge import Verdict, judge
 from benchmarks.models import MODELS, Case, Model
 from benchmarks.produce import Produced, by_optimize, by_tool, prepare
@@ -49,7 +49,9 @@ def main() -> None:
     show("optimize", rows, _COLUMNS)
     if only == "*":
         versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
-        write_document(write("optimize", rows, versions))
+        content = write("optimize", rows, versions)
+        write_document(content)
+        write_readme(content)
 
 
 def _rows(model: Model, only: str) -> list[Row]:

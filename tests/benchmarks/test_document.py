@@ -1,7 +1,7 @@
 """The page that is written from a results file."""
 
 import benchmarks.document
-from benchmarks.document import write_document
+from benchmarks.document import write_document, write_readme
 
 FIGURES = {
     "model": "toy",
@@ -16,7 +16,7 @@ FIGURES = {
     "beats best peer": None,
     "error": None,
 }
-OURS = {"tool": "coldpress optimize", "asked": "latency, 0.02", "beats best peer": "yes: peer, 1.5x"}
+OURS = {"tool": "coldpress optimize", "asked": "latency, 0.02, x86_64", "beats best peer": "yes: peer, 1.5x"}
 STOPPED = {"drop": None, "drop interval": None, "speed-up": None, "MB": None, "error": "Error: `a|b`"}
 
 
@@ -30,6 +30,25 @@ def test_figures_and_errors_below_the_marker_only(tmp_path, monkeypatch):
     lines = page.read_text().splitlines()
     assert lines[0] == "# Kept"
     assert "old figures" not in lines
-    assert "| toy | latency, 0.02 | cosine | 0.0123 | 1.50x | 2.00 → 0.50 | 3 | yes: peer, 1.5x |" in lines
+    assert (
+        "| toy | latency, 0.02, x86_64 | cosine | 0.0123 | 1.50x | 2.00 → 0.50 | 3 | yes: peer, 1.5x |"
+        in lines
+    )
     assert "| peer | 0.0123 | 0.0100 to 0.0200 | 1.50x | 0.50 | 3 |" in lines
     assert "| other | `Error: a/b` |  |  |  | 3 |" in lines
+
+
+def test_the_readme_has_each_model_at_the_default_target(tmp_path, monkeypatch):
+    page = tmp_path / "README.md"
+    page.write_text(
+        "# Kept\n\n<!-- written by `make bench-optimize` -->\nold figures\n<!-- end -->\n\nkept too\n"
+    )
+    monkeypatch.setattr(benchmarks.document, "_README", page)
+    other = {**FIGURES, **OURS, "asked": "latency, 0.02, x86_64-vnni", "speed-up": 9.0}
+    write_readme({"rows": [{**FIGURES, "tool": "peer"}, {**FIGURES, **OURS}, other]})
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("# Kept", "kept too")
+    assert [line for line in lines if line.startswith("| toy")] == [
+        "| toy | cosine, 0.02 | 0.0123 [0.0100, 0.0200] | 1.50x | 2.00 → 0.50 | peer, 1.5x |"
+    ]
+    assert "old figures" not in lines
