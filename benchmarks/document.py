@@ -69,7 +69,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
                 f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'])}]",
                 _number(row["speed-up"], ".2f", "x"),
                 f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
-                row["beats best peer"].partition(": ")[2].replace("the original", "none"),
+                _peer(row["beats best peer"]),
             )
             for row, (objective, bound, target) in asked
             if target == _DEFAULT_TARGET
@@ -100,6 +100,12 @@ def _of_model(title: str, rows: Sequence[Row]) -> str:
         ),
     )
     return f"### {title}\n\n{rows[0]['metric']}, {rows[0]['MB before']:.2f} MB\n\n{table}"
+
+
+def _peer(verdict: str) -> str:
+    """The tool that a verdict names, with its figure."""
+    named = verdict.partition(": ")[2]
+    return "none" if named.startswith("the original") else named
 
 
 def _ends(interval: Sequence[float] | None) -> str:
