@@ -195,7 +195,7 @@ def is_hopeless(scores: Scores, bound: float) -> bool:
 def ranked(measured: Sequence[Measured], objective: Objective, bound: float) -> list[Measured]:
     """The candidates that may be chosen, best first; the original is last, unless it serves the objective."""
     usable = [one for one in measured if one.is_within(bound) and one.hopeless_at is None]
-    original = [one for one in usable if one.name == "original"]
+    original = [_last_resort(one, objective) for one in usable if one.name == "original"]
     if objective == "size":
         smaller = [
             one for one in usable if _is_not_slower(one) and one.after.size_bytes < one.before.size_bytes
@@ -205,13 +205,19 @@ def ranked(measured: Sequence[Measured], objective: Objective, bound: float) -> 
         sooner = [one for one in usable if _is_not_slower(one)]
         return [*sorted(sooner, key=lambda one: one.cold_start.cost), *original]
     faster = [one for one in usable if one.latency.ratio >= _FASTER and one.latency.low > 1]
-    original = [one for one in original if one not in faster]
+    original = [one for one in original if one.name not in {other.name for other in faster}]
     best = max((one.latency.ratio for one in faster), default=0.0)
     as_fast = sorted(
         (one for one in faster if _is_as_fast(one.latency, best)), key=lambda one: one.after.size_bytes
     )
     slower = sorted((one for one in faster if one not in as_fast), key=lambda one: -one.latency.ratio)
     return [*as_fast, *slower, *original]
+
+
+def _last_resort(original: Measured, objective: Objective) -> Measured:
+    """The original; as the user's own file, where that in ORT format turned out slower, or the larger one."""
+    grown = objective == "size" and original.after.size_bytes > original.before.size_bytes
+    return original.served_as_it_was() if grown or original.latency.ratio < 1 else original
 
 
 def contenders(measured: Sequence[Measured], bound: float) -> list[Measured]:

@@ -38,6 +38,14 @@ def test_the_fastest_comes_first_and_the_original_last():
     assert names([ORIGINAL, candidate("a", 1.2), candidate("b", 2)]) == ["b", "a", "original"]
 
 
+@pytest.mark.parametrize(("objective", "ratio", "size"), [("latency", 0.98, 100), ("size", 1.01, 120)])
+def test_the_original_in_ort_format_is_served_only_where_it_is_no_worse(objective, ratio, size):
+    converted = msgspec.structs.replace(candidate("original", ratio, size), serve="model.ort")
+    assert ranked([converted], objective, 0.01)[-1].is_as_it_was
+    better = msgspec.structs.replace(candidate("original", 1.02, 90), serve="model.ort")
+    assert ranked([better], objective, 0.01)[-1].serve == "model.ort"
+
+
 def test_of_those_as_fast_as_the_fastest_the_smallest_comes_first():
     tried = [ORIGINAL, candidate("large", 2.0, 60), candidate("small", 1.95, 25), candidate("slow", 1.5, 10)]
     assert names(tried) == ["small", "large", "slow", "original"]
