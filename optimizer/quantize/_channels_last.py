@@ -7,7 +7,6 @@ from optimizer.passes._graph import present, replace, sole_user, weights
 # What acts on each element alone, and so on either order of the axes.
 UNARY = {"HardSwish", "Relu", "HardSigmoid", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "Softplus", "Gelu"}
 SCALAR = {"Add", "Mul", "Sub", "Div", "Clip"}
-MICROSOFT = "com.microsoft"
 
 
 def put_in_place(conv: ir.Node, product: ir.Value) -> None:

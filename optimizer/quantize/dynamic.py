@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from optimizer.passes._graph import Floats, bypass, initializer, insert, is_among, nodes, present, weights
+from optimizer.quantize._products import with_addend
 from optimizer.quantize.weights import Rounding, quantize_channels
 
 # Below this a multiplication costs less than quantising its input.
@@ -111,6 +112,4 @@ def _rewrite(graph: ir.Graph, node: ir.Node, data: ir.Node, weight: ir.Value, sc
     floats = insert(node, "Cast", product.outputs[:1], {"to": int(ir.DataType.FLOAT)})
     scales = insert(node, "Mul", [data_scale, scale])
     result = insert(node, "Mul", [floats.outputs[0], scales.outputs[0]]).outputs[0]
-    if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
-        result = insert(node, "Add", [result, node.inputs[2]]).outputs[0]
-    bypass(node, result)
+    bypass(node, with_addend(node, result))

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from optimizer.passes._graph import initializer, insert, is_among, present, weights
-from optimizer.quantize._channels_last import MICROSOFT, SCALAR, UNARY, put_in_place
+from optimizer.quantize._channels_last import SCALAR, UNARY, put_in_place
+from optimizer.quantize._products import MICROSOFT, Quantised, matrix, multiply
 from optimizer.quantize.gptq import Gptq
 from optimizer.quantize.layers import Layer, layers_of
 from optimizer.quantize.ranges import ChannelRanges, scales_and_zero_points
@@ -74,21 +75,14 @@ class QuantizePointwise(ir.passes.InPlacePass):
         bias = bias - floats @ data.zero_point
         if rounding is not None:
             bias = bias + (rows - floats) @ (rounding.mean / data.scale)
-        product = ir.node(
-            "MatMulIntegerToFloat",
-            [
-                data.quantised,
-                initializer(graph, f"{layer.name}_s8", np.ascontiguousarray(quantised.T)),
-                initializer(graph, f"{layer.name}_one", np.array(1, np.float32)),
-                initializer(graph, f"{layer.name}_scale", scale),
-                initializer(graph, f"{layer.name}_zero", np.array(0, np.uint8)),
-                initializer(graph, f"{layer.name}_zeros", np.zeros(len(scale), np.int8)),
-                initializer(graph, f"{layer.name}_bias", np.asarray(bias, np.float32)),
-            ],
-            domain=MICROSOFT,
+        # Its channels' scales and zero points are in the weights and the bias.
+        whole = Quantised(
+            data.quantised,
+            initializer(graph, f"{layer.name}_one", np.array(1, np.float32)),
+            initializer(graph, f"{layer.name}_zero", np.array(0, np.uint8)),
         )
-        graph.insert_before(node, product)
-        put_in_place(node, product.outputs[0])
+        added = initializer(graph, f"{layer.name}_bias", np.asarray(bias, np.float32))
+        put_in_place(node, multiply(node, whole, matrix(graph, layer.name, quantised, scale), added))
 
 
 @dataclass(frozen=True)

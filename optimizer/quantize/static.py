@@ -1,7 +1,6 @@
 """Convolutions and matrix products in int8 with activation ranges from calibration data."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from optimizer.passes._graph import (
     weights,
 )
 from optimizer.quantize import dynamic
-from optimizer.quantize._channels_last import MICROSOFT
+from optimizer.quantize._products import MICROSOFT, Quantised, matrix, multiply, with_addend
 from optimizer.quantize.gptq import Gptq
 from optimizer.quantize.ranges import Range, scale_and_zero_point
 from optimizer.quantize.weights import Rounding, channels_last_order, quantize_channels
@@ -169,16 +168,7 @@ def _dequantised(
     return insert(before, "DequantizeLinear", inputs, {"axis": axis}).outputs[0]
 
 
-@dataclass(frozen=True)
-class _Quantised:
-    """A value as u8, with its scale and zero point."""
-
-    value: ir.Value
-    scale: ir.Value
-    zero: ir.Value
-
-
-def _quantised(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) -> _Quantised:
+def _quantised(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) -> Quantised:
     scale, zero_point = scale_and_zero_point(*ranges[str(value.name)])
     parameters = [
         initializer(graph, f"{value.name}_scale", scale),
@@ -190,10 +180,10 @@ def _quantised(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) ->
         graph.insert_after(producer, node)
     else:
         graph.insert_before(next(iter(graph)), node)
-    return _Quantised(node.outputs[0], *parameters)
+    return Quantised(node.outputs[0], *parameters)
 
 
-def _round(graph: ir.Graph, value: ir.Value, quantised: _Quantised) -> None:
+def _round(graph: ir.Graph, value: ir.Value, quantised: Quantised) -> None:
     """Let all that reads ``value`` read it rounded to u8; a graph's output stays as it is."""
     quantise = quantised.value.producer()
     uses = [usage for usage in value.uses() if usage.node is not quantise]
@@ -204,26 +194,11 @@ def _round(graph: ir.Graph, value: ir.Value, quantised: _Quantised) -> None:
             node.replace_input_with(index, rounded.outputs[0])
 
 
-def _multiply(node: ir.Node, data: _Quantised, rounding: Rounding, *, saturates: bool) -> None:
+def _multiply(node: ir.Node, data: Quantised, rounding: Rounding, *, saturates: bool) -> None:
     """A MatMul or Gemm of what is quantised."""
     graph, value = present(node.graph), present(node.inputs[1])
     weight = present(weights(value))
     columns = weight if node.attributes.get_int("transB", 0) else weight.T
     stored, scale = rounding(columns, (), saturates=saturates)
-    product = ir.node(
-        "MatMulIntegerToFloat",
-        [
-            data.value,
-            initializer(graph, f"{value.name}_s8", np.ascontiguousarray(stored.T)),
-            data.scale,
-            initializer(graph, f"{value.name}_scale", scale),
-            data.zero,
-            initializer(graph, f"{value.name}_zeros", np.zeros(len(scale), np.int8)),
-        ],
-        domain=MICROSOFT,
-    )
-    graph.insert_before(node, product)
-    result = product.outputs[0]
-    if node.op_type == "Gemm" and len(node.inputs) > 2 and node.inputs[2] is not None:
-        result = insert(node, "Add", [result, node.inputs[2]]).outputs[0]
-    bypass(node, result)
+    product = multiply(node, data, matrix(graph, str(value.name), stored, scale))
+    bypass(node, with_addend(node, product))

@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from optimizer.passes._graph import initializer, insert, is_among, present, weights
 from optimizer.quantize import pointwise
-from optimizer.quantize._channels_last import MICROSOFT, put_in_place
+from optimizer.quantize._channels_last import put_in_place
+from optimizer.quantize._products import MICROSOFT, Quantised, matrix, multiply
 from optimizer.quantize.layers import Layer, layers_of
 from optimizer.quantize.weights import Rounding, quantize_channels
 
@@ -70,17 +71,12 @@ class QuantizeUnfolded(ir.passes.InPlacePass):
         rounding = self.rounding.get(layer.name, quantize_channels)
         quantised, scale = rounding(layer.rows, layer.orders, saturates=self.saturates)
         by_place = np.moveaxis(quantised.reshape(layer.shape), 1, -1).reshape(len(scale), -1)
-        matrix = initializer(graph, f"{layer.name}_s8", np.ascontiguousarray(by_place.T))
-        scales = initializer(graph, f"{layer.name}_scale", scale)
-        zeros = initializer(graph, f"{layer.name}_zeros", np.zeros(len(scale), np.int8))
+        by = matrix(graph, layer.name, by_place, scale)
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         products = []
         for data in inputs:
-            rows = _unfolded(node, data, layer.shape[2:])
-            given = [rows, matrix, data.outputs[1], scales, data.outputs[2], zeros, bias]
-            product = ir.node("MatMulIntegerToFloat", given, domain=MICROSOFT)
-            graph.insert_before(node, product)
-            products.append(product.outputs[0])
+            rows = Quantised(_unfolded(node, data, layer.shape[2:]), *data.outputs[1:])
+            products.append(multiply(node, rows, by, bias))
             bias = None
         put_in_place(node, products[0] if len(products) == 1 else insert(node, "Add", products).outputs[0])
 
