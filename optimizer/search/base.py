@@ -24,6 +24,7 @@ from optimizer.quantize.layers import layers_of
 from optimizer.quantize.matmul_nbits import QuantizeMatMulNBits
 from optimizer.quantize.pointwise import QuantizePointwise
 from optimizer.quantize.ranges import ChannelRanges, Range, observe, observe_channels
+from optimizer.quantize.smoothing import Smoothing, plan_smoothing
 from optimizer.quantize.storage import StoreWeights, storable
 from optimizer.quantize.unfolded import QuantizeUnfolded
 from optimizer.runtime import Feeds
@@ -50,24 +51,32 @@ class Base:
     def treatable(self) -> dict[str, tuple[Treatment, ...]]:
         """What can be done to each layer."""
         graph = self._graph
+        unfoldable = [layer.node for layer in unfolded.quantisable(graph)]
+        products, tables = matmul_nbits.quantisable(graph), embeddings.quantisable(graph)
+        stored = storable(graph)
         by_treatment: dict[Treatment, Iterable[ir.Node]] = {
             "static": static.quantisable(graph),
             "pointwise": [layer.node for layer in pointwise.quantisable(graph)],
-            "unfolded": [layer.node for layer in unfolded.quantisable(graph)],
-            "unfolded16": [layer.node for layer in unfolded.quantisable(graph)],
+            "unfolded": unfoldable,
+            "unfolded16": unfoldable,
             "dynamic": dynamic.quantisable(graph),
-            "nbits4": matmul_nbits.quantisable(graph),
-            "nbits": matmul_nbits.quantisable(graph),
-            "embedding": embeddings.quantisable(graph),
-            "embedding4": embeddings.quantisable(graph),
-            "storage": [layer.node for layer in storable(graph)],
-            "half": [layer.node for layer in storable(graph) if layer.groups == 1],  # others always are
+            "nbits4": products,
+            "nbits": products,
+            "embedding": tables,
+            "embedding4": tables,
+            "storage": [layer.node for layer in stored],
+            "half": [layer.node for layer in stored if layer.groups == 1],  # others always are
         }
         found: dict[str, list[Treatment]] = {}
         for treatment in TREATMENTS:
             for node in by_treatment[treatment]:
                 found.setdefault(str(node.outputs[0].name), []).append(treatment)
         return {name: tuple(treatments) for name, treatments in found.items()}
+
+    @cached_property
+    def smoothing(self) -> dict[str, Smoothing]:
+        """How each value that gains by it could be smoothed."""
+        return plan_smoothing(self.data, self.feeds, self.seed, saturates=self.saturates)
 
     @cached_property
     def ranges(self) -> Mapping[str, Range]:

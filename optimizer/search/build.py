@@ -11,10 +11,10 @@ from optimizer.data import Sample
 from optimizer.external import parse
 from optimizer.normalise import equal_outputs, normalise, tidy
 from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention
-from optimizer.quantize.smoothing import Smooth, plan_smoothing
+from optimizer.quantize.smoothing import Smooth
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
-from optimizer.search.plan import CHANGES, Change, Plan
+from optimizer.search.plan import Change, Plan
 from optimizer.source import Model
 
 # Smoothing that costs an operator has to bring a value's error down to this share: it is a matter of how much
@@ -49,11 +49,8 @@ class Builder:
     def base(self, changes: tuple[Change, ...]) -> Base:
         """The cleaned graph after these changes; those that find nothing to do are not among ``applied``."""
         if changes not in self._bases:
-            data, applied = self.clean
-            for change in CHANGES:
-                if change in changes:
-                    data, applied = self._changed(change, data, applied)
-            self._bases[changes] = Base((data, applied), self.feeds, saturates=self.saturates, seed=self.seed)
+            built = self._changed(self.base(changes[:-1]), changes[-1]) if changes else self.clean
+            self._bases[changes] = Base(built, self.feeds, saturates=self.saturates, seed=self.seed)
         return self._bases[changes]
 
     def build(self, plan: Plan) -> Built | None:
@@ -82,10 +79,11 @@ class Builder:
             return None
         return corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})]
 
-    def _changed(self, change: Change, data: bytes, applied: list[AppliedPass]) -> Built:
+    def _changed(self, base: Base, change: Change) -> Built:
+        data, applied = base.data, base.applied
         if change not in ("attention", "gelu") and self.model.is_large:
             return data, applied  # it makes nearly all weights anew, which are mapped from their files now
-        step = self._step(change, data)
+        step = _step(base, change)
         result = step(parse(data))
         if not result.modified:
             return data, applied
@@ -96,14 +94,16 @@ class Builder:
             return data, applied
         return changed, [*applied, AppliedPass(name=type(step).__name__, parameters={})]
 
-    def _step(self, change: Change, data: bytes) -> ir.passes.PassBase:
-        if change == "attention":
-            return FuseAttention()
-        if change == "gelu":
-            return ApproximateGelu()
-        plan = plan_smoothing(data, self.feeds, self.seed, saturates=self.saturates)
-        share = _SMOOTHED[change]
-        return Smooth({n: one for n, one in plan.items() if one.free or one.error <= share * one.plain_error})
+
+def _step(base: Base, change: Change) -> ir.passes.PassBase:
+    if change == "attention":
+        return FuseAttention()
+    if change == "gelu":
+        return ApproximateGelu()
+    share = _SMOOTHED[change]
+    return Smooth(
+        {n: one for n, one in base.smoothing.items() if one.free or one.error <= share * one.plain_error}
+    )
 
 
 def _tidied(model: ir.Model) -> bytes:
