@@ -66,7 +66,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
             (
                 row["model"],
                 f"{row['metric']}, {bound}" + (", for size" if objective == "size" else ""),
-                f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'])}]",
+                f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'], ', ')}]",
                 _number(row["speed-up"], ".2f", "x"),
                 f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
                 _peer(row["beats best peer"]),
@@ -87,7 +87,7 @@ def _of_model(title: str, rows: Sequence[Row]) -> str:
                 *(
                     (
                         _number(row["drop"], ".4f"),
-                        " to ".join(f"{end:.4f}" for end in row["drop interval"]),
+                        _ends(row["drop interval"], " to "),
                         _number(row["speed-up"], ".2f", "x"),
                         _number(row["MB"], ".2f"),
                     )
@@ -108,8 +108,8 @@ def _peer(verdict: str) -> str:
     return "none" if named.startswith("the original") else named
 
 
-def _ends(interval: Sequence[float] | None) -> str:
-    return ", ".join(f"{end:.4f}" for end in interval or [])
+def _ends(interval: Sequence[float] | None, between: str) -> str:
+    return between.join(f"{end:.4f}" for end in interval or [])
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -108,7 +108,8 @@ def cold_starts(paths: Mapping[str, Path], feed: Feeds) -> dict[str, ColdStart]:
             session = serving_session(path)
             session.run(None, dict(feed))
             taken[name].append(time.process_time() - start)
-            touched[name] = _touched(path)
+            if name not in touched:
+                touched[name] = _touched(path)
     return {
         name: ColdStart(ms=float(np.median(times) * 1e3), touched_bytes=touched[name])
         for name, times in taken.items()

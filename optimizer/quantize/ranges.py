@@ -139,6 +139,13 @@ def scale_and_zero_point(low: float, high: float) -> tuple[npt.NDArray[np.float3
     return np.array(scale, np.float32), np.array(np.clip(np.rint(-low / scale), 0, _LEVELS), np.uint8)
 
 
+def rounded_to_u8(array: Floats, low: float, high: float) -> Floats:
+    """What is left of an array [any shape] that is quantised in a range."""
+    scale, zero = scale_and_zero_point(low, high)
+    levels = np.clip(np.rint(array / scale) + np.float32(zero), 0, _LEVELS)
+    return np.asarray((levels - np.float32(zero)) * scale, np.float32)
+
+
 def scales_and_zero_points(
     low: Floats, high: Floats
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 
-from optimizer.quantize.ranges import Range, scale_and_zero_point
-from optimizer.runtime import Array, Feeds
+from optimizer.quantize.ranges import Range, rounded_to_u8
+from optimizer.runtime import Feeds
 from optimizer.search.probe import Probe, over_samples
 
 _SAMPLES = 4
-_LEVELS = 255
 
 
 def pick_ranges(
@@ -42,15 +41,8 @@ def _of_sample(probe: Probe, several: Mapping[str, Sequence[Range]], feeds: Feed
     values = probe.values(feeds)
     return {
         name: [
-            probe.distance(values, {name: _rounded(values[name], *limits) - values[name]})
+            probe.distance(values, {name: rounded_to_u8(values[name], *limits) - values[name]})
             for limits in ranges
         ]
         for name, ranges in several.items()
     }
-
-
-def _rounded(array: Array, low: float, high: float) -> Array:
-    """What u8 keeps of it."""
-    scale, zero = scale_and_zero_point(low, high)
-    levels = np.rint(array / scale) + np.float32(zero)
-    return (np.clip(levels, 0, _LEVELS) - np.float32(zero)) * scale

@@ -141,15 +141,8 @@ def _weight_bytes(graph: onnx.GraphProto, layers: Mapping[str, object]) -> dict[
     constants = {tensor.name: tensor for tensor in graph.initializer}
     return {
         node.output[0]: max(
-            (4 * int(_elements(constants[name])) for name in node.input if name in constants), default=0
+            (4 * math.prod(constants[name].dims) for name in node.input if name in constants), default=0
         )
         for node in graph.node
         if node.output and node.output[0] in layers
     }
-
-
-def _elements(tensor: onnx.TensorProto) -> int:
-    total = 1
-    for length in tensor.dims:
-        total *= length
-    return total

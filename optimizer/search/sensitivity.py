@@ -14,14 +14,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from optimizer.quantize._channels_last import SCALAR, UNARY
 from optimizer.runtime import Array, Feeds, optimised_session
 from optimizer.search.plan import Treatment
 from optimizer.search.probe import Probe, over_samples
 
 _SAMPLES = 8
-_ELEMENTWISE = frozenset(
-    "Add Clip Div Elu Gelu HardSigmoid HardSwish LeakyRelu Mul Relu Sigmoid Softplus Sub Tanh".split()  # noqa: SIM905 - a list of words
-)
 
 Errors = dict[str, dict[Treatment, float]]
 
@@ -43,7 +41,7 @@ class Layer:
         fixed = {value.name for value in graph.output}
         while self.is_convolution and self.end not in fixed:
             readers = [other for other in graph.node if self.end in other.input]
-            if len(readers) != 1 or readers[0].op_type not in _ELEMENTWISE:
+            if len(readers) != 1 or readers[0].op_type not in UNARY | SCALAR:
                 break
             if any(value and value != self.end and value not in constants for value in readers[0].input):
                 break
