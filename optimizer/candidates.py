@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from optimizer.choose import File, Measured, Race, Tried, as_it_was, contenders, is_hopeless, is_same
+from optimizer.choose import File, Margin, Measured, Race, Tried, as_it_was, contenders, is_hopeless, is_same
 from optimizer.errors import InputError
 from optimizer.evaluate import Scores
 from optimizer.external import TooLarge, taken_in
@@ -30,7 +30,7 @@ class Candidates:
         self.job = job
         self.builder = builder
         # One standard error, because what is verified later are other samples; and what is binding there.
-        self.margin = 1 + job.errors_at_the_end
+        self.margin = Margin(1 + job.errors_at_the_end, job.errors_at_the_end)
         self.rejected: set[str] = set()  # by verification
         self._tried: dict[str, Tried] = {}
         self._feeds = representative([sample.feeds for sample in job.selection])
@@ -90,6 +90,10 @@ class Candidates:
             self.job.work.save(key, race)
         times = race.times
         return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
+
+    def widen_margin(self) -> None:
+        """Ask for one standard error more."""
+        self.margin = Margin(self.margin.errors + 1, self.margin.unseen)
 
     def _served(self, tried: Tried) -> Measured:
         return tried.served(self.job.options.objective, self.margin)

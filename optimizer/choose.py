@@ -21,6 +21,17 @@ _SAME_SPEED = 0.95
 _HOPELESS_ERRORS = 3  # standard errors
 
 
+class Margin(msgspec.Struct, frozen=True):
+    """How many standard errors count, and how many of those of changes that no sample showed."""
+
+    errors: float = 1.0
+    unseen: float = 0.0
+
+    def of(self, scores: Scores) -> float:
+        """What to add to the drop."""
+        return max(self.errors * scores.error, self.unseen * scores.unseen)
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate's figures: those of the file that would be served."""
 
@@ -36,7 +47,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency = Latency(ms=0, original_ms=0, ratio=0, low=0, high=0)
     scores: Scores | None = None
     hopeless_at: float | None = None
-    margin: float = 1.0
+    margin: Margin = Margin()
 
     @property
     def served_file(self) -> str:
@@ -78,23 +89,23 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def is_within(self, bound: float) -> bool:
-        """Whether its drop on selection samples, and ``margin`` standard errors more, is within the bound."""
+        """Whether its drop on selection samples, with its margin, is within the bound."""
         return self.scores is not None and not self.failure and self.upper_drop <= bound
 
     @property
     def upper_drop(self) -> float:
         """The drop on selection samples with its margin."""
-        return self.scores.drop + self.margin * self.scores.error if self.scores else math.inf
+        return self.scores.drop + self.margin.of(self.scores) if self.scores else math.inf
 
     def samples_needed(self, bound: float) -> int | None:
         """How many selection samples would show it to be within the bound, should its drop stay the same.
 
-        The standard error falls with the root of their number.
+        The standard error falls with the root of their number, the share of what none showed with the number.
         """
         if self.scores is None or not self.scores.drop < bound:
             return None
-        ratio = self.margin * self.scores.error / (bound - self.scores.drop)
-        return math.ceil(self.scores.samples * ratio**2)
+        ratio = self.margin.of(self.scores) / (bound - self.scores.drop)
+        return math.ceil(self.scores.samples * (ratio**2 if self.scores.error > 0 else ratio))
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +130,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores | None = None
     hopeless_at: float | None = None
 
-    def served(self, objective: Objective, margin: float) -> Measured:
+    def served(self, objective: Objective, margin: Margin) -> Measured:
         """The candidate as the file that serves the objective best."""
         if not self.files:
             return Measured(name=self.plan.name, title=self.title, plan=self.plan, failure=self.failure)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from optimizer.runtime import Array, run
 _THREADS = 2
 # So that a drop from 1 to 0.99 is not above 0.01.
 _DIGITS = 12
+_UPPER = 0.975  # an interval's end
 _RESAMPLES = 1000
 _RESAMPLES_OF_FUNCTIONS = 100
 
@@ -26,7 +28,11 @@ T = TypeVar("T")
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric before and after on the same samples; ``low`` and ``high`` bound the drop at 95 %."""
+    """A metric before and after on the same samples; ``low`` and ``high`` bound the drop at 95 %.
+
+    ``error`` is the drop's standard error by bootstrap. Where each sample is right or wrong and none changed,
+    that is zero, whatever their number: ``unseen`` is then what the number alone leaves open.
+    """
 
     before: float
     after: float
@@ -34,6 +40,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     error: float
+    unseen: float = 0.0
     samples: int
 
 
@@ -142,13 +149,28 @@ class Judge:
             drops.append(self.metric.value(next(resampled)) - self.metric.value(next(resampled)))
         finite = np.array(drops)[np.isfinite(drops)]
         drop = round(before - after, _DIGITS)
-        low, high = np.quantile(finite, [0.025, 0.975]) if finite.size else (drop, drop)
+        low, high = np.quantile(finite, [1 - _UPPER, _UPPER]) if finite.size else (drop, drop)
+        at_most = self._none_of(original, rows)
         return Scores(
             before=before,
             after=after,
             drop=drop,
             low=float(low),
-            high=float(high),
+            high=max(float(high), at_most),
             error=float(finite.std()) if finite.size else float("nan"),
+            unseen=at_most / NormalDist().inv_cdf(_UPPER),
             samples=len(rows),
         )
+
+    def _none_of(self, original: list[Any], rows: list[Any]) -> float:
+        """The largest share of changes that are not seen once in so many samples; 0 if that is no question.
+
+        Clopper and Pearson 1934: the upper end of the exact interval for no success in n trials.
+        """
+        values = [
+            (self.metric.of_one(one), self.metric.of_one(other))
+            for one, other in zip(original, rows, strict=True)
+        ]
+        if all(before == after and before in (0.0, 1.0) for before, after in values):
+            return float(1 - (1 - _UPPER) ** (1 / len(rows)))
+        return 0.0

@@ -78,7 +78,7 @@ def _press(job: Job, candidates: Candidates) -> Pressed:
             job.work.save("search.result", _circumstances(job))
             return _bundle(job, candidates, measured, chosen, verified)
         candidates.rejected.add(chosen.name)
-        candidates.margin += 1
+        candidates.widen_margin()
 
 
 def _search(job: Job, candidates: Candidates) -> None:

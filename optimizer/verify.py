@@ -6,7 +6,7 @@ import msgspec
 import onnxruntime as ort
 
 from optimizer.candidates import Candidates
-from optimizer.choose import Measured, ranked
+from optimizer.choose import Margin, Measured, ranked
 from optimizer.errors import InputError
 from optimizer.evaluate import Scores
 from optimizer.job import Job
@@ -53,7 +53,7 @@ def verify(
 
 def _upper_drop(job: Job, scores: Scores) -> float:
     """What has to be within the bound."""
-    return scores.drop + job.errors_at_the_end * scores.error
+    return scores.drop + Margin(job.errors_at_the_end, job.errors_at_the_end).of(scores)
 
 
 def _verified(job: Job, candidates: Candidates, candidate: Measured) -> Verified | None:

@@ -194,7 +194,8 @@ def _why(findings: Findings) -> str:
 
 
 def _margin(chosen: Measured) -> str:
-    return "one standard error" if chosen.margin == 1 else f"{chosen.margin:.3g} standard errors"
+    errors = chosen.margin.errors
+    return "one standard error" if errors == 1 else f"{errors:.3g} standard errors"
 
 
 def _layers(findings: Findings) -> str:

@@ -20,7 +20,8 @@ from optimizer.runtime import Feeds, quiet_options
 
 # The profile counts whole microseconds: of fast models more runs, within about this time, say parts of one.
 _LEAST_RUNS, _MOST_RUNS, _SECONDS = 7, 60, 0.2
-_QUICK_S = 0.005
+# Of how many sessions, by the seconds that a run takes at most.
+_SESSIONS = ((0.002, 5), (0.02, 3))
 _KERNEL = "_kernel_time"
 _MARK = re.compile(r"@(\d+)@")
 
@@ -35,10 +36,11 @@ def layer_times(
     proto = onnx.load_model_from_string(model)
     _mark(proto.graph, {name: number for number, name in enumerate(layers)}, known)
     marked, names = proto.SerializeToString(), list(layers)
-    # No two sessions are equally fast, as memory falls to each by chance: the middle one of three, where
+    # No two sessions are equally fast, as memory falls to each by chance: the middle one of several, where
     # that costs little.
     first, took = _profiled(marked, feeds)
-    every = [first] + [_profiled(marked, feeds)[0] for _ in range(2 if took < _QUICK_S else 0)]
+    sessions = next((count for limit, count in _SESSIONS if took < limit), 1)
+    every = [first] + [_profiled(marked, feeds)[0] for _ in range(sessions - 1)]
     return {names[number]: float(np.median([one.get(number, 0.0) for one in every])) for number in first}
 
 

@@ -11,7 +11,7 @@ from optimizer.search.base import Base
 from optimizer.search.build import Builder
 from optimizer.search.chain import Link, chain, cheapest_within
 from optimizer.search.changes import choose_changes
-from optimizer.search.layers import LayerTable, layer_options, measure_layers
+from optimizer.search.layers import LayerTable, even, layer_options, measure_layers
 from optimizer.search.plan import CLEAN, ORIGINAL, Change, Plan
 from optimizer.search.squeeze import squeezed
 
@@ -93,7 +93,7 @@ def _refined(
     if within is not None and job.options.objective == "latency":
         link, drop = within
         spare = _USED * link.error * (bound / drop - 1) if drop > 0 else link.error
-        layers = squeezed(link.layers, table.rows, spare)
+        layers = squeezed(link.layers, even(table.rows), spare)
         if layers != link.layers:
             plans.append(Plan(changes=changes, layers=layers))
         if "smooth" in changes and drop <= _ROOM * bound:

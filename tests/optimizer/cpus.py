@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from bundle.arrays import load_npz
 
@@ -83,6 +85,19 @@ def graviton2() -> Cpu:
     python = ARM64 / "root" / "usr" / "bin" / "python3.11"
     command = ["qemu-aarch64", "-cpu", "neoverse-n1", "-L", str(ARM64 / "root"), str(python)]
     return Cpu(command, str(ARM64 / "packages"))
+
+
+def last_bits_moved(model: Path, work: Path) -> Path:
+    """The model with every float constant moved by its last bit: what another rounding may do to it."""
+    proto = onnx.load(model)
+    rng = np.random.default_rng(0)
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            value = numpy_helper.to_array(tensor)
+            moved = np.nextafter(value, rng.choice(np.float32([-np.inf, np.inf]), value.shape))
+            tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
+    onnx.save(proto, work / "moved.onnx")
+    return work / "moved.onnx"
 
 
 def _fetch(folder: Path) -> None:

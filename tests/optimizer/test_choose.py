@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from bundle.manifest import Figures
-from optimizer.choose import Measured, choose_file, contenders, is_hopeless, ranked
+from optimizer.choose import Margin, Measured, choose_file, contenders, is_hopeless, ranked
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
 
@@ -135,7 +135,16 @@ def test_a_wider_margin_asks_for_more_and_says_how_many_samples_would_do():
     one = candidate("a", 2, drop=0.006, error=0.002)
     assert one.is_within(0.01)
     assert one.samples_needed(0.01) == 25  # of 100: the margin may be half of what is left
-    strict = msgspec.structs.replace(one, margin=3.0)
+    strict = msgspec.structs.replace(one, margin=Margin(3.0))
     assert not strict.is_within(0.01)
     assert strict.samples_needed(0.01) == 225
     assert candidate("b", 2, drop=0.02).samples_needed(0.01) is None
+
+
+def test_what_no_sample_showed_counts_where_the_interval_is_binding():
+    one = candidate("a", 2, drop=0, error=0)
+    one = msgspec.structs.replace(one, scores=msgspec.structs.replace(one.scores, unseen=0.02))
+    assert one.is_within(0.01)
+    strict = msgspec.structs.replace(one, margin=Margin(3.0, 2.0))
+    assert not strict.is_within(0.01)
+    assert strict.samples_needed(0.01) == 400  # of 100: it falls with their number

@@ -41,8 +41,17 @@ def test_the_comparison_is_paired(make, samples):
     """A model beside itself drops nothing, however much its metric varies from sample to sample."""
     labelled = [Sample(sample.feeds, np.array(index % 8)) for index, sample in enumerate(samples)]
     scores = Judge(find_metric("accuracy"), session(make), ["y"], 0).score(session(make), labelled)
-    assert (scores.drop, scores.low, scores.high, scores.error) == (0, 0, 0, 0)
+    assert (scores.drop, scores.low, scores.error) == (0, 0, 0)
     assert 0 < scores.before < 1
+
+
+def test_where_no_answer_changed_the_interval_follows_from_the_number_of_samples(make, samples):
+    labelled = [Sample(sample.feeds, np.array(index % 8)) for index, sample in enumerate(samples)]
+    judge = Judge(find_metric("accuracy"), session(make), ["y"], 0)
+    few, many = judge.score(session(make), labelled[:50]), judge.score(session(make), labelled)
+    assert few.high == pytest.approx(0.0711, abs=1e-4)  # Clopper and Pearson: none of 50
+    assert many.high < 0.3 * few.high
+    assert Judge(find_metric("cosine"), session(make), ["y"], 0).score(session(make), samples).high == 0
 
 
 def test_a_metric_that_is_no_mean_is_computed_anew_on_every_resample(make, samples):

@@ -71,9 +71,20 @@ def test_text_recognition(target: str, cpu: cpus.Cpu, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (MINILM / "model.onnx").exists(), reason="examples/minilm/export.sh was not run")
 def test_sentence_embedding(target: str, cpu: cpus.Cpu, tmp_path: Path) -> None:
+    """Where a float is rounded otherwise, a value falls on the other side of an int8 step, and that travels
+    on. How far, the model itself says: it is asked here with all its floats moved by their last bit."""
     data = [f"--{side}={MINILM / side}" for side in ("calibration", "evaluation")]
     bundle = press(MINILM / "model.onnx", target, tmp_path, *data, "--max-drop", "0.01", "--metric", "cosine")
     samples = [dict(load_npz(path)) for path in sorted((MINILM / "evaluation").glob("*.npz"))[:SAMPLES]]
+    original = cpus.native().run(MINILM / "model.onnx", samples, tmp_path)
+    unmoved = cpus.native().run(bundle / "model.onnx", samples, tmp_path)
+    moved = cpus.native().run(cpus.last_bits_moved(bundle / "model.onnx", tmp_path), samples, tmp_path)
+    rounding = distances(unmoved, moved).max()
     for name, here, there in both(bundle, cpu, samples, tmp_path):
-        likeness = [float((a * b).sum()) for a, b in zip(here, there, strict=True)]  # both have length 1
-        assert min(likeness) >= 0.999, name
+        assert distances(here, there).max() <= max(0.001, 1.5 * rounding), name
+        assert distances(original, there).mean() <= 0.01, name
+
+
+def distances(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
+    """1 - cosine of embeddings, which all have length 1."""
+    return np.array([1 - float((a * b).sum()) for a, b in zip(one, other, strict=True)])
