@@ -116,7 +116,7 @@ def by_optimize(model: Model, case: Case) -> Produced:
         command += [f"--calibration={data / 'calibration'}", f"--evaluation={data / 'evaluation'}"]
         command += ["--metric", model.metric, f"--max-drop={case.bound}", f"--objective={case.objective}"]
         command += [f"--target={case.target}"]
-        command += [f"--name={model.name}", f"--out={out}"]
+        command += [f"--name={model.name}", f"--out={out}", f"--measurements={out / 'measured'}"]
         command += [f"--output={model.output}"] if model.output else []
         error, seconds = run_tool(command, folder / "log.txt", limit_s=None)
         if error:

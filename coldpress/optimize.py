@@ -16,6 +16,7 @@ from bundle.errors import BundleError
 from optimizer.errors import InputError
 from optimizer.press import Interrupted, Options, Pressed, Tell, press
 from optimizer.units import duration, size
+from optimizer.work import default_measurements
 
 _USAGE_ERROR, _INTERRUPTED = 2, 130
 _HIGH_FLOOR = 0.2
@@ -50,9 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             _INTERRUPTED,
         )
     except KeyboardInterrupt:
-        kept = (
-            f" What was measured is kept in {out / '.work'}: the same command goes on there." if out else ""
-        )
+        kept = " What was measured is kept: the same command goes on there." if out else ""
         return _fail(f"interrupted, and no bundle was written.{kept}", _INTERRUPTED)
     except (InputError, BundleError) as error:
         return _fail(str(error))
@@ -113,6 +112,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the bundle goes to FOLDER/NAME/DIGEST",
     )
+    add(
+        "--measurements",
+        type=Path,
+        metavar="FOLDER",
+        default=default_measurements(),
+        help="what was measured is kept here, and taken from here by every run with the same inputs; "
+        "another folder measures anew (default: %(default)s)",
+    )
     add("--name", help="the model's name in URLs (default: from the file's name)")
     add("--objective", choices=("latency", "size", "cold-start"), default="latency")
     add(
@@ -154,6 +161,7 @@ def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
         calibration=arguments.calibration,
         evaluation=arguments.evaluation,
         out=arguments.out,
+        measurements=arguments.measurements,
         name=arguments.name or _name_of(arguments.model),
         max_drop=arguments.max_drop,
         metric=arguments.metric,

@@ -34,6 +34,7 @@ class Options:
     calibration: str
     evaluation: str
     out: Path
+    measurements: Path
     name: str
     max_drop: float
     metric: str | None = None
@@ -69,7 +70,8 @@ class Job:
         self.outputs = self._judged()
         self.judge = Judge(self.metric, self.model.session, self.outputs, options.seed)
         self._check_runs()
-        self.work = Work(options.out / ".work" / self._key()[:32])
+        key = self._key()[:32]
+        self.work = Work(options.out / ".work" / key, options.measurements / key)
 
     @property
     def errors_at_the_end(self) -> float:

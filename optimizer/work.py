@@ -1,4 +1,4 @@
-"""The work folder: what was built and measured, so that a rerun goes on where the last one stopped."""
+"""What was built and measured, so that a rerun goes on where the last one stopped."""
 
 import hashlib
 import os
@@ -13,31 +13,30 @@ _PARTIAL = ".partial-"
 
 
 class Work:
-    """A folder of finished results; each is written under a temporary name and renamed."""
+    """A folder of built files, and one of measurements; each is written under a temporary name and renamed.
 
-    def __init__(self, folder: Path) -> None:
-        """Make the folder, and remove what killed processes left half-written in it."""
+    Files are large, and built again when they are gone. Measurements are small, and no clock says twice the
+    same: so they outlive the folder that a user names, and a search among near equals ends where it ended
+    before (TensorRT's timing cache has the same reason).
+    """
+
+    def __init__(self, folder: Path, measurements: Path) -> None:
+        """Make the folders, and remove what killed processes left half-written in them."""
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(f"{_PARTIAL}*"):
-            if not Path("/proc", path.name.removeprefix(_PARTIAL).partition("-")[0]).exists():
-                path.unlink(missing_ok=True)
+        self.measurements = measurements
+        for place in (folder, measurements):
+            place.mkdir(parents=True, exist_ok=True)
+            for path in place.glob(f"{_PARTIAL}*"):
+                if not Path("/proc", path.name.removeprefix(_PARTIAL).partition("-")[0]).exists():
+                    path.unlink(missing_ok=True)
 
     def path(self, name: str) -> Path:
-        """Where a result lies, or would."""
+        """Where a file lies, or would."""
         return self.folder / name
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file whole or not at all."""
-        partial = self.folder / f"{_PARTIAL}{os.getpid()}-{name}"
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            return partial.rename(self.folder / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        return _write(self.folder, name, data)
 
     def file(self, name: str, make: Callable[[], bytes]) -> Path:
         """The file of that name, made now if it is not there."""
@@ -45,15 +44,32 @@ class Work:
         return path if path.exists() else self.write(name, make())
 
     def load(self, name: str, kind: type[T]) -> T | None:
-        """A result that ``save`` wrote, or None."""
+        """A measurement that ``save`` wrote, or None."""
         try:
-            return msgspec.msgpack.decode(self.path(name).read_bytes(), type=kind)
+            return msgspec.msgpack.decode((self.measurements / name).read_bytes(), type=kind)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
     def save(self, name: str, value: msgspec.Struct) -> None:
-        """Keep a result."""
-        self.write(name, msgspec.msgpack.encode(value))
+        """Keep a measurement."""
+        _write(self.measurements, name, msgspec.msgpack.encode(value))
+
+
+def default_measurements() -> Path:
+    """Where caches belong (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coldpress"
+
+
+def _write(folder: Path, name: str, data: bytes) -> Path:
+    partial = folder / f"{_PARTIAL}{os.getpid()}-{name}"
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return partial.rename(folder / name)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def code_version() -> str:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from bundle.folder import verify
 from coldpress.optimize import main
 from monitoring.distributions import decode
 from optimizer.runtime import run, serving_session
+from optimizer.work import default_measurements
 
 TEXT = """g (float[batch, 3, 16, 16] x) => (float[batch, 10] y) {
     c = Conv <pads = [1, 1, 1, 1]> (x, w1) m = Mul (c, gain) r = Relu (m)
@@ -132,6 +134,14 @@ class TestBundle:
         first = json.loads(press("--json")[1])
         monkeypatch.setattr("optimizer.candidates.latencies", None)  # nothing is measured again
         assert json.loads(press("--json")[1]) == first
+
+    def test_another_folder_gets_the_same_model_without_measuring_anew(self, press, monkeypatch, tmp_path):
+        first = json.loads(press("--json")[1])
+        monkeypatch.setattr("optimizer.candidates.latencies", None)
+        second = json.loads(press("--json", out=tmp_path / "elsewhere")[1])
+        assert second["passes"] == first["passes"]
+        models = [Path(result["bundle"], "model.onnx").read_bytes() for result in (first, second)]
+        assert models[0] == models[1]
 
     def test_another_bound_reuses_what_was_measured(self, press, monkeypatch):
         press("--max-drop", "0.5")
@@ -397,7 +407,7 @@ class TestInterrupted:
             text=True,
         )
         deadline = time.monotonic() + 60
-        while not list(out.glob(".work/*/original.result")):
+        while not list(default_measurements().glob("*/original.result")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
