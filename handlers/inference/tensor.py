@@ -1,0 +1,48 @@
+"""A tensor as bytes: what the protocols read and write, and what ONNX Runtime's C API takes. No numpy."""
+
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Bytes of one element, by numpy's name for the dtype; strings have none.
+ITEM_SIZES = {
+    "bool": 1,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "float16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "float32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "float64": 8,
+}
+
+
+class Tensor:
+    """Values of one dtype in a shape.
+
+    Attributes:
+        dtype: numpy's name (``float32``, ``int64``, ``bool``, …) or ``string``.
+        shape: the length of each axis; () is a scalar.
+        data: the elements in row-major order, little-endian, as one contiguous read-only or writable buffer
+            of ``size * ITEM_SIZES[dtype]`` bytes (format B, one dimension); of ``string`` a list of bytes
+            (UTF-8), one an element.
+    """
+
+    __slots__ = ("data", "dtype", "shape")
+
+    def __init__(self, dtype: str, shape: "Sequence[int]", data: "memoryview | list[bytes]") -> None:
+        self.dtype = dtype
+        self.shape = tuple(shape)
+        self.data = data
+
+    @property
+    def size(self) -> int:
+        """How many elements there are."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
