@@ -1,6 +1,9 @@
 """The model behind HTTP in Lambda: from an event, through a protocol, to the model and back.
 
-app.py          Lambda's entry: events in, events out, one metrics line each
+bootstrap.py    the image's process: Python's path, then runtime.py
+runtime.py      the loop that asks Lambda for events and answers them; runtime_api.py are its calls
+app.py          the same function for AWS's runtime client, awslambdaric
+function.py     the function that both run: an event in, a reply out, one line of metrics
 events/         API Gateway v2 and v1, function URLs, ALB: event <-> Request and Response
 service.py      the transport-free core: a Request in, a Response out, never an exception
 routes.py       the route table

@@ -1,4 +1,4 @@
-"""The real runtime client under the real Runtime Interface Emulator."""
+"""Our own loop, and AWS's runtime client, under the real Runtime Interface Emulator."""
 
 import contextlib
 import json
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -18,12 +19,17 @@ import pytest
 RIE = shutil.which("aws-lambda-rie", path=str(Path(sys.executable).parent))
 REPOSITORY = Path(__file__).parents[2]
 ROWS = '{"instances": [[1, 2, 3]]}'
+PYTHON_PATH = os.pathsep.join([str(REPOSITORY), sysconfig.get_path("platlib")])
+ENTRIES = {
+    "own loop": [sys.executable, "-I", "-S", str(REPOSITORY / "handlers/inference/bootstrap.py")],
+    "awslambdaric": [sys.executable, "-m", "awslambdaric", "handlers.inference.app.handler"],
+}
 
 
 class Environment:
-    """One Lambda environment: RIE, and awslambdaric that it starts at the first invocation."""
+    """One Lambda environment: RIE, and the process that it starts at the first invocation."""
 
-    def __init__(self, log: Path, variables: dict[str, str]) -> None:
+    def __init__(self, log: Path, entry: list[str], variables: dict[str, str]) -> None:
         self.log = log
         self.port, api_port = free_port(), free_port()
         with log.open("wb") as output:
@@ -34,13 +40,10 @@ class Environment:
                     f"127.0.0.1:{self.port}",
                     "--runtime-api-address",
                     f"127.0.0.1:{api_port}",
-                    sys.executable,
-                    "-m",
-                    "awslambdaric",
-                    "handlers.inference.app.handler",
+                    *entry,
                 ],
                 cwd=REPOSITORY,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **variables},
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": PYTHON_PATH, **variables},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -73,12 +76,13 @@ class Environment:
         self._process.wait(10)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator:
+@pytest.fixture(params=ENTRIES)
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator:
     started: list[Environment] = []
 
     def start_one(**variables: str) -> Environment:
-        started.append(Environment(tmp_path / f"log{len(started)}", variables))
+        log = tmp_path / f"log{len(started)}"
+        started.append(Environment(log, ENTRIES[request.param], variables))
         return started[-1]
 
     yield start_one
@@ -113,7 +117,9 @@ def test_requests_answers_and_their_metrics(start, affine_bundle):
     refused = json.loads(environment.invoke(event('{"instances": "payload-of-the-client"}'))[1])
     assert refused["statusCode"] == 400
     # An event that is none fails alone: the environment answers the next one.
-    assert json.loads(environment.invoke({"Records": []})[1])["errorType"] == "UnknownEvent"
+    unknown = json.loads(environment.invoke({"Records": []})[1])
+    assert unknown["errorType"] == "UnknownEvent"
+    assert unknown["errorMessage"].startswith("the event is none of API Gateway's")
     assert json.loads(environment.invoke(event(ROWS))[1])["statusCode"] == 200
 
     first, second, third = environment.metrics()

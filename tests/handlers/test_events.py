@@ -2,9 +2,13 @@ import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handlers.inference.events import UnknownEvent, answer_event
-from handlers.inference.messages import Request
+from handlers.inference.events.http_api import HttpApi
+from handlers.inference.events.reply import Reply
+from handlers.inference.messages import Request, Response
 
 ROWS = b'{"instances": [[1, 2, 3]]}'
 PATH = "/v1/models/toy:predict"
@@ -89,8 +93,10 @@ FLOATS = b"\x00\x00\x80\x3f\x00\x00\x00\xc0\x00\x00\x40\xff"
 def test_all_sources_give_the_same_answer(affine_service, source, method, path, headers, body):  # noqa: PLR0917
     lower = {name.lower(): value for name, value in headers.items()}
     expected = affine_service.answer(Request(method, path, headers=lower, body=body))
-    status, reply = answer_event(affine_service, source(method, path, headers, body))
-    assert status == reply["statusCode"] == expected.status
+    answer = answer_event(affine_service, source(method, path, headers, body))
+    reply = json.loads(answer.as_json())
+    assert answer.as_dict() == reply
+    assert answer.status == reply["statusCode"] == expected.status
     answered = base64.b64decode(reply["body"]) if reply["isBase64Encoded"] else reply["body"].encode()
     assert answered == expected.body
     headers_back = (
@@ -99,19 +105,18 @@ def test_all_sources_give_the_same_answer(affine_service, source, method, path, 
         else reply["headers"]
     )
     assert headers_back == expected.headers
-    json.dumps(reply)
 
 
 def test_a_load_balancer_wants_the_words_of_the_status(affine_service):
-    _, reply = answer_event(affine_service, load_balancer("GET", "/nowhere", {}, b""))
-    assert reply["statusDescription"] == "404 Not Found"
+    reply = answer_event(affine_service, load_balancer("GET", "/nowhere", {}, b""))
+    assert reply.as_dict()["statusDescription"] == "404 Not Found"
 
 
 def test_a_body_that_is_not_the_base64_it_says(affine_service):
     event = {**http_api("POST", PATH, JSON, ROWS), "isBase64Encoded": True}
-    status, reply = answer_event(affine_service, event)
-    assert status == 400
-    assert "base64" in json.loads(reply["body"])["error"]
+    reply = answer_event(affine_service, event)
+    assert reply.status == 400
+    assert "base64" in json.loads(reply.as_dict()["body"])["error"]
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": []}, [], None, "text"])
@@ -124,10 +129,25 @@ def test_an_event_without_http_is_refused_with_a_sentence(affine_service, event)
 def test_an_answer_that_lambda_cannot_carry_is_a_413(make_service, source, numbers):
     service = make_service("expand")
     body = json.dumps({"inputs": [numbers]}).encode()
-    status, reply = answer_event(service, source("POST", PATH, JSON, body))
-    assert status == 413
-    assert "binary" in json.loads(reply["body"])["error"]
+    reply = answer_event(service, source("POST", PATH, JSON, body))
+    assert reply.status == 413
+    assert "binary" in json.loads(reply.as_dict()["body"])["error"]
     small = json.dumps({"inputs": [numbers // 10]}).encode()
-    assert answer_event(service, source("POST", PATH, JSON, small))[0] == 200
+    assert answer_event(service, source("POST", PATH, JSON, small)).status == 200
     # The core has no such limit: it is the transport's.
     assert service.answer(Request("POST", PATH, body=body)).status == 200
+
+
+@given(
+    content=st.recursive(
+        st.none() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    indent=st.sampled_from([None, 1, "\t"]),
+    is_ascii=st.booleans(),
+)
+def test_a_body_arrives_as_it_was_written(content, indent, is_ascii):
+    body = json.dumps(content, indent=indent, ensure_ascii=is_ascii).encode(errors="surrogatepass")
+    response = Response(200, {"content-type": "application/json"}, body)
+    written = Reply(response, HttpApi.envelope({}, response)).as_json()
+    assert json.loads(written)["body"].encode(errors="surrogatepass") == body

@@ -1,12 +1,15 @@
-"""What all sources share: a body is text, or base64 of bytes."""
+"""What all sources share: a body is text, or base64 of bytes; header names are in lower case."""
 
-import base64
-import binascii
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+import pybase64
 
 from handlers.inference.errors import RequestError
-from handlers.inference.messages import Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 SIX_MEGABYTES = 6 * 1024**2
 
@@ -21,16 +24,9 @@ def read_body(event: Mapping[str, Any]) -> bytes:
     if not event.get("isBase64Encoded"):
         return str(body).encode(errors="surrogatepass")
     try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
+        return pybase64.b64decode(body, validate=True)
+    except ValueError:
         raise RequestError("the event's body is said to be base64, but is not.") from None
-
-
-def write_body(response: Response) -> dict[str, Any]:
-    """``body`` and ``isBase64Encoded``: JSON as text, anything else as base64."""
-    if response.headers.get("content-type") == "application/json":
-        return {"body": response.body.decode(), "isBase64Encoded": False}
-    return {"body": base64.b64encode(response.body).decode(), "isBase64Encoded": True}
 
 
 def lower_headers(headers: Mapping[str, Any] | None) -> dict[str, str]:

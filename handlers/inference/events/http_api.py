@@ -3,11 +3,17 @@
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from handlers.inference.events.bodies import SIX_MEGABYTES, lower_headers, read_body, write_body
-from handlers.inference.messages import Request, Response
+from handlers.inference.events.bodies import SIX_MEGABYTES, lower_headers, read_body
+from handlers.inference.messages import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from handlers.inference.messages import Response
 
 
 class HttpApi:
@@ -36,6 +42,6 @@ class HttpApi:
         )
 
     @staticmethod
-    def reply(_event: Mapping[str, Any], response: Response) -> dict[str, Any]:
-        """Status, headers, body."""
-        return {"statusCode": response.status, "headers": response.headers, **write_body(response)}
+    def envelope(_event: Mapping[str, Any], response: Response) -> dict[str, Any]:
+        """Status and headers."""
+        return {"statusCode": response.status, "headers": response.headers}

@@ -1,0 +1,63 @@
+"""What goes back to an event's source: an envelope and a body, as Python objects or as JSON."""
+
+from __future__ import annotations
+
+# The C half of the standard library's json; the other half imports re and enum, 16 ms of a cold start.
+import _json
+
+import pybase64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from handlers.inference.messages import Response
+
+_JSON = "application/json"
+# A body is measured only where it could be too large: escaping makes it at most twice as long.
+_LONGEST_ESCAPE = 2
+_ENVELOPE_BYTES = 4096
+_encode = _json.make_encoder(None, repr, _json.encode_basestring_ascii, None, ":", ",", False, False, False)
+
+
+class Reply:
+    """The reply to one event.
+
+    JSON is carried as text, anything else as base64.
+
+    Attributes:
+        status: of the response.
+    """
+
+    __slots__ = ("_body", "_envelope", "_is_text", "status")
+
+    def __init__(self, response: Response, envelope: dict[str, Any]) -> None:
+        self.status = response.status
+        self._is_text = response.headers.get("content-type") == _JSON
+        self._envelope = {**envelope, "isBase64Encoded": not self._is_text}
+        self._body = response.body if self._is_text else pybase64.b64encode(response.body)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The reply for a runtime client that writes JSON itself."""
+        return {**self._envelope, "body": self._body.decode()}
+
+    def as_json(self) -> bytes:
+        """The reply as it goes to Lambda."""
+        envelope = "".join(_encode(self._envelope, 0)).encode()
+        return b'%b,"body":"%b"}' % (envelope[:-1], self._escaped())
+
+    def is_larger_than(self, limit: int) -> bool:
+        """Whether its JSON has more than ``limit`` bytes, leaving a little for other writers' habits."""
+        limit -= _ENVELOPE_BYTES
+        return len(self._body) * _LONGEST_ESCAPE > limit and len(self._escaped()) > limit
+
+    def _escaped(self) -> bytes:
+        """The body within a JSON string.
+
+        Five passes of C are 20 times faster on numbers than one that looks at each letter. The other control
+        characters need none: they are not in JSON.
+        """
+        if not self._is_text:
+            return self._body
+        body = self._body.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        return body.replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")

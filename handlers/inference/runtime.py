@@ -1,0 +1,129 @@
+"""The loop that asks Lambda for events and answers them: what awslambdaric does, in a third of its CPU time.
+
+Whatever goes wrong at init is reported as an init error; whatever goes wrong in a request fails that request
+alone. SIGTERM ends the process, after the answer if one is being made.
+"""
+
+# ``signal`` imports enum, for names that nobody needs here.
+import _signal  # type: ignore[import-not-found]
+import os
+import sys
+import time
+from _json import encode_basestring_ascii as quoted
+
+from handlers.inference import log
+from handlers.inference.errors import InitError
+from handlers.inference.runtime_api import ApiError, RuntimeApi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handlers.inference.runtime_api import Invocation
+
+_TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
+
+
+def main() -> int:
+    """Serve until SIGTERM; the exit status: 1 where init failed or Lambda's runtime API is gone."""
+    try:
+        api = RuntimeApi(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""))
+        try:
+            answer = _initialise()
+        except Exception as error:  # noqa: BLE001 - whatever it is, Lambda wants to know
+            kind, sentence = type(error).__name__, str(error)
+            where = "" if isinstance(error, InitError) else f" ({kind} at {log.place_of(error)})"
+            log.say(f"init failed: {sentence}{where}")
+            api.fail_init(f"Runtime.{kind}", _described(kind, sentence))
+            return 1
+        Loop(api, answer).run()
+    except ApiError as error:
+        log.say(str(error))
+        return 1
+    return 0
+
+
+def _initialise() -> "Callable[[Invocation], bytes]":
+    """Import and load all that requests need; how to answer one."""
+    from bundle import simdjson  # noqa: PLC0415 - a failed import is an init error like others
+    from handlers.inference.events import UnknownEvent  # noqa: PLC0415
+    from handlers.inference.function import Function  # noqa: PLC0415
+
+    function = Function(os.environ)
+
+    def answer(invocation: "Invocation") -> bytes:
+        try:
+            event = simdjson.loads(invocation.event)
+        except ValueError:
+            raise UnknownEvent("the event is no JSON: invoke this function with an HTTP event.") from None
+        return function.answer(event, invocation.request_id).as_json()
+
+    return answer
+
+
+class Loop:
+    """Answers events by ``answer``, one after another."""
+
+    def __init__(self, api: RuntimeApi, answer: "Callable[[Invocation], bytes]") -> None:
+        self._api = api
+        self._answer = answer
+        self._must_end = False
+
+    def run(self) -> None:
+        """Answer until SIGTERM.
+
+        Raises:
+            ApiError: Lambda's runtime API is gone.
+            SystemExit: SIGTERM came while no event was there.
+        """
+        _signal.signal(_signal.SIGTERM, self._end)
+        while not self._must_end:
+            invocation = self._api.next()
+            log.about(invocation.request_id)
+            _pass_on(invocation.trace_id)
+            self._answer_one(invocation)
+            log.about("")
+
+    def _answer_one(self, invocation: "Invocation") -> None:
+        request_id = invocation.request_id
+        try:
+            reply = self._answer(invocation)
+        except Exception as error:  # noqa: BLE001 - one failing request must not take the loop down
+            log.say(f"the request failed with {type(error).__name__} at {log.place_of(error)}")
+            self._fail(request_id, type(error).__name__, _public(error))
+            return
+        late_ms = time.time() * 1000 - invocation.deadline_ms
+        if invocation.deadline_ms and late_ms > 0:
+            log.say(f"the answer is {late_ms:.0f} ms late and was not sent: give the function more time")
+        elif not self._api.respond(request_id, reply):
+            sentence = f"Lambda did not take the answer of {len(reply)} bytes: ask for fewer rows or outputs."
+            log.say(sentence)
+            self._fail(request_id, "ResponseSizeTooLarge", sentence)
+
+    def _fail(self, request_id: str, kind: str, sentence: str) -> None:
+        """Say that the request failed, if Lambda has not said so already."""
+        self._api.fail(request_id, f"Function.{kind}", _described(kind, sentence))
+
+    def _end(self, _number: int, _frame: object) -> None:
+        self._must_end = True
+        if self._api.is_idle():
+            sys.exit(0)
+
+
+def _pass_on(trace_id: str | None) -> None:
+    """X-Ray's header, where AWS's SDKs look for it."""
+    if trace_id is None:
+        os.environ.pop(_TRACE_VARIABLE, None)
+    else:
+        os.environ[_TRACE_VARIABLE] = trace_id
+
+
+def _public(error: Exception) -> str:
+    """Our own sentences; another exception's message may quote what the client sent."""
+    is_ours = type(error).__module__.startswith("handlers.")
+    return str(error) if is_ours else "The request failed inside the function; its log says where."
+
+
+def _described(kind: str, sentence: str) -> bytes:
+    """An error as Lambda reports it; where it was raised stands in the log."""
+    return f'{{"errorMessage":{quoted(sentence)},"errorType":{quoted(kind)},"stackTrace":[]}}'.encode()
