@@ -1,17 +1,16 @@
 """The model: validated tensors in, tensors out. Knows no HTTP and no JSON."""
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-
-from bundle.manifest import Manifest, TensorSpec
 from handlers.inference.errors import InitError, RequestError
+from handlers.inference.ort import FAIL, INVALID_ARGUMENT, RUNTIME_EXCEPTION, OrtError
 
-Array = npt.NDArray[np.generic]
-_SILENT = 4
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bundle.manifest import Manifest, TensorSpec
+    from handlers.inference.ort import Session
+    from handlers.inference.tensor import Tensor
+
 # What exporters write for an axis that varies on its own.
 _UNNAMED = frozenset({"", "?"})
 
@@ -27,9 +26,7 @@ class Model:
         outputs: the signature's outputs by name, in its order.
     """
 
-    def __init__(
-        self, manifest: Manifest, session: onnxruntime.InferenceSession, *, name: str, version: str
-    ) -> None:
+    def __init__(self, manifest: "Manifest", session: "Session", *, name: str, version: str) -> None:
         self.name = name
         self.version = version
         self.manifest = manifest
@@ -38,17 +35,16 @@ class Model:
         self._session = session
         specs = [*self.inputs.values(), *self.outputs.values()]
         self._is_dynamic = any(is_dynamic(axis) for spec in specs for axis in spec.shape)
-        # A failed run says why in its exception; ONNX Runtime's own log line would quote the client's data.
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.log_severity_level = _SILENT
-        _compare_names("inputs", self.inputs, [node.name for node in session.get_inputs()])
-        _compare_names("outputs", self.outputs, [node.name for node in session.get_outputs()])
+        _compare("inputs", self.inputs, session.inputs)
+        _compare("outputs", self.outputs, session.outputs)
 
-    def infer(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
-        """Run the model once.
+    def infer(
+        self, inputs: "Mapping[str, Tensor]", outputs: "Sequence[str] | None" = None
+    ) -> "dict[str, Tensor]":
+        """Run the model once; several threads may at once.
 
         Args:
-            inputs: one array for each input; ``string`` tensors are object arrays of ``str``.
+            inputs: one tensor for each input.
             outputs: which outputs to compute, all by default.
 
         Raises:
@@ -60,35 +56,31 @@ class Model:
                 raise RequestError(f"the model has no output '{name}': it gives {_listed(self.outputs)}.")
         self._check(inputs)
         try:
-            arrays = self._session.run(names, dict(inputs), self._run_options)
-        except ort_errors.InvalidArgument as error:
-            raise _unsuitable(error) from None
-        except (ort_errors.Fail, ort_errors.RuntimeException) as error:
+            tensors = self._session.run(names, inputs)
+        except OrtError as error:
             # With every axis fixed, inputs that passed the checks must run: not the client's fault.
-            if not self._is_dynamic:
+            refusals = (
+                (INVALID_ARGUMENT, FAIL, RUNTIME_EXCEPTION) if self._is_dynamic else (INVALID_ARGUMENT,)
+            )
+            if error.code not in refusals:
                 raise
             raise _unsuitable(error) from None
-        return dict(zip(names, arrays, strict=True))
+        return dict(zip(names, tensors, strict=True))
 
-    def _check(self, inputs: Mapping[str, Array]) -> None:
+    def _check(self, inputs: "Mapping[str, Tensor]") -> None:
         for name in inputs:
             if name not in self.inputs:
                 raise RequestError(f"the model has no input '{name}': it takes {_listed(self.inputs)}.")
         lengths: dict[str, tuple[int, str]] = {}
         for name, spec in self.inputs.items():
-            if name not in inputs:
+            tensor = inputs.get(name)
+            if tensor is None:
                 raise RequestError(f"input '{name}' is missing: the model takes {_listed(self.inputs)}.")
-            array = inputs[name]
-            if array.dtype != numpy_dtype(spec):
+            if tensor.dtype != spec.dtype:
                 raise RequestError(
-                    f"input '{name}' has dtype {array.dtype}, but the model takes {spec.dtype}."
+                    f"input '{name}' has dtype {tensor.dtype}, but the model takes {spec.dtype}."
                 )
-            _check_shape(spec, array.shape, lengths)
-
-
-def numpy_dtype(spec: TensorSpec) -> np.dtype[np.generic]:
-    """The dtype of the arrays that carry a tensor; strings travel as objects."""
-    return np.dtype(object) if spec.dtype == "string" else np.dtype(spec.dtype)
+            _check_shape(spec, tensor.shape, lengths)
 
 
 def is_dynamic(axis: int | str) -> bool:
@@ -96,12 +88,12 @@ def is_dynamic(axis: int | str) -> bool:
     return isinstance(axis, str) or axis < 0
 
 
-def show_shape(shape: Sequence[int | str]) -> str:
+def show_shape(shape: "Sequence[int | str]") -> str:
     """A shape as sentences write it: ``[batch, 3, 48]``."""
     return f"[{', '.join(map(str, shape))}]"
 
 
-def _check_shape(spec: TensorSpec, shape: tuple[int, ...], lengths: dict[str, tuple[int, str]]) -> None:
+def _check_shape(spec: "TensorSpec", shape: tuple[int, ...], lengths: dict[str, tuple[int, str]]) -> None:
     """Compare with the signature; ``lengths`` remembers each named axis and the input that fixed it."""
     fits = len(shape) == len(spec.shape) and all(
         is_dynamic(axis) or axis == length for axis, length in zip(spec.shape, shape, strict=True)
@@ -122,19 +114,26 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], lengths: dict[str, tu
             )
 
 
-def _compare_names(what: str, signature: Mapping[str, TensorSpec], graph: list[str]) -> None:
-    if sorted(signature) != sorted(graph):
+def _compare(what: str, signature: "Mapping[str, TensorSpec]", graph: "Mapping[str, str]") -> None:
+    """Hold the manifest's names and dtypes against the graph's."""
+    if signature.keys() != graph.keys():
         raise InitError(
             f"the manifest names the {what} {_listed(signature)}, but the model has {', '.join(graph)}: "
             "make the bundle anew."
         )
+    for name, spec in signature.items():
+        if spec.dtype != graph[name]:
+            raise InitError(
+                f"the manifest says that '{name}' is {spec.dtype}, but in the model it is {graph[name]}: "
+                "make the bundle anew."
+            )
 
 
-def _listed(names: Mapping[str, TensorSpec]) -> str:
+def _listed(names: "Mapping[str, TensorSpec]") -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _unsuitable(error: Exception) -> RequestError:
+def _unsuitable(error: OrtError) -> RequestError:
     """The reason without ONNX Runtime's code paths: its last clause, which says what did not fit."""
     reason = str(error).partition("\n")[0].rpartition("Status Message: ")[2]
     reason = reason.rpartition(" was false. ")[2] if " was false. " in reason else reason

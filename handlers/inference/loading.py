@@ -41,7 +41,7 @@ def load(settings: Settings, environ: Mapping[str, str], scratch: Path | None = 
         raise InitError(
             f"the bundle cannot be read or kept ({error}): check its folder, or enlarge /tmp."
         ) from None
-    session = open_session(path, settings.threads)
+    session = open_session(str(path), settings.threads)
     return Model(manifest, session, name=settings.model or manifest.name, version=settings.version)
 
 

@@ -1,42 +1,47 @@
-"""The ONNX Runtime session over the file that the manifest names."""
-
-from pathlib import Path
-
-import onnxruntime
+"""The ONNX Runtime session over the file, or the bytes, that the manifest names."""
 
 from handlers.inference.errors import InitError
+from handlers.inference.ort import LibraryError, OrtError, Session, start
 
-_ERROR = 3
-# onnxruntime 1.32, onnxruntime_session_options_config_keys.h. Map the file, run on the mapped pages, and
-# leave the weights where they are: nothing is copied, and untouched pages are never read.
-_MAPPED = (
-    "session.use_memory_mapped_ort_model",
-    "session.use_ort_model_bytes_directly",
-    "session.use_ort_model_bytes_for_initializers",
-)
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from handlers.inference.ort import Buffer
+
+# onnxruntime 1.32, onnxruntime_session_options_config_keys.h. Run on the bytes where they are, and leave the
+# weights there: nothing is copied.
+_IN_PLACE = {
+    "session.use_ort_model_bytes_directly": "1",
+    "session.use_ort_model_bytes_for_initializers": "1",
+}
+# Map the file: pages that are never touched are never read.
+_MAPPED = {"session.use_memory_mapped_ort_model": "1"}
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Open ``model.ort`` mapped and as it was optimised, or ``model.onnx`` optimised for this CPU.
+def open_session(path: str, threads: int, data: "Buffer | None" = None) -> Session:
+    """Open ``model.ort`` in place and as it was optimised, or ``model.onnx`` optimised for this CPU.
+
+    Args:
+        path: the file; its ending says what it is.
+        threads: how many threads work on one run.
+        data: the file's content where it was fetched; the session keeps it alive. Else the file is mapped.
 
     Raises:
         InitError: ONNX Runtime does not take the file.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERROR
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    if path.suffix == ".ort":
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        for key in _MAPPED:
-            options.add_session_config_entry(key, "1")
-    else:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    file = path.rpartition("/")[2]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base but Exception
-        first_line = str(error).partition("\n")[0]
+        version = start().version
+    except LibraryError as error:
+        raise InitError(str(error)) from None
+    model = path if data is None else data
+    try:
+        if not file.endswith(".ort"):
+            return Session(model, threads=threads)
+        config = _IN_PLACE if data is not None else _IN_PLACE | _MAPPED
+        return Session(model, threads=threads, is_optimised=True, config=config)
+    except OrtError as error:
+        first_line = error.message.partition("\n")[0]
         raise InitError(
-            f"onnxruntime {onnxruntime.__version__} cannot load {path.name} ({first_line}): make the bundle "
-            "with this release's `optimize`."
+            f"onnxruntime {version} cannot load {file} ({first_line}): make the bundle with this release's "
+            "`optimize`."
         ) from None
