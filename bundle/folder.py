@@ -12,11 +12,17 @@ import msgspec
 from bundle.digests import file_entry, open_regular
 from bundle.errors import DigestMismatch, InvalidBundle
 from bundle.external_data import has_external_data
-from bundle.manifest import BUNDLE_FILES, MANIFEST_FILE, Manifest, check_name, decode, digest_of, encode
+from bundle.layout import (
+    BUNDLE_FILES,
+    MANIFEST_FILE,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    check_address,
+    check_listing,
+    check_names,
+)
+from bundle.manifest import Manifest, check_name, decode, digest_of, encode
 
-# A protobuf, and so an ONNX file without external data, ends here.
-MAX_FILE_BYTES = 2 * 1024**3
-MAX_MANIFEST_BYTES = 4 * 1024**2
 _PARTIAL = ".partial-"
 
 
@@ -101,9 +107,9 @@ def verify(folder: Path, digest: str | None = None) -> Manifest:
         InvalidBundle: anything else, the first that is wrong.
     """
     manifest = read(folder)
-    check_listing(manifest)
+    check_listing(manifest.files)
     _check_folder(folder, manifest)
-    check_digest(manifest, digest)
+    check_address(manifest.digest, digest_of(manifest), digest)
     for name in sorted(manifest.files):
         if file_entry(folder / name) != manifest.files[name]:
             raise DigestMismatch(
@@ -117,54 +123,16 @@ def verify(folder: Path, digest: str | None = None) -> Manifest:
     return manifest
 
 
-def check_listing(manifest: Manifest) -> None:
-    """Refuse a manifest whose file names are not a bundle's, or whose files are too large."""
-    for name in manifest.files:
-        if "/" in name or "\\" in name or name in ("..", "."):
-            raise InvalidBundle(
-                f"{MANIFEST_FILE} names '{name}', a path out of the bundle's folder: do not use this bundle."
-            )
-    _compare_names(set(manifest.files), f"{MANIFEST_FILE} lists")
-    for name, entry in sorted(manifest.files.items()):
-        if not 0 <= entry.size <= MAX_FILE_BYTES:
-            raise InvalidBundle(
-                f"{name} has {entry.size} bytes, but a bundle's file has at most {MAX_FILE_BYTES}: "
-                "press the model smaller, or split it."
-            )
-
-
-def check_digest(manifest: Manifest, digest: str | None) -> None:
-    """Refuse a manifest that is not the one its digest, or the digest asked for, was made of."""
-    actual = digest_of(manifest)
-    if manifest.digest != actual:
-        raise DigestMismatch(
-            f"{MANIFEST_FILE} is not the file that was written (it says digest {manifest.digest or 'none'}, "
-            f"but its content has {actual}): fetch the bundle again."
-        )
-    if digest is not None and digest != actual:
-        raise DigestMismatch(
-            f"the bundle has digest {actual}, but {digest} was asked for: fetch the bundle again."
-        )
-
-
 def _check_folder(folder: Path, manifest: Manifest) -> None:
     for path in sorted(folder.iterdir()):
         open_regular(path).close()
-    _compare_names({path.name for path in folder.iterdir()} - {MANIFEST_FILE}, "the folder holds")
+    check_names({path.name for path in folder.iterdir()} - {MANIFEST_FILE}, "the folder holds")
     for name, entry in sorted(manifest.files.items()):
         size = (folder / name).stat().st_size
         if size > MAX_FILE_BYTES:
             raise InvalidBundle(
                 f"{name} has {size} bytes, but the manifest says {entry.size}: fetch it again."
             )
-
-
-def _compare_names(names: set[str], what: str) -> None:
-    missing, extra = sorted(set(BUNDLE_FILES) - names), sorted(names - set(BUNDLE_FILES))
-    if missing:
-        raise InvalidBundle(f"{what} no {missing[0]}, which every bundle has: fetch the bundle again.")
-    if extra:
-        raise InvalidBundle(f"{what} '{extra[0]}', which is no file of a bundle: remove it.")
 
 
 def _write_file(path: Path, content: Path | bytes) -> None:

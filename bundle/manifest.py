@@ -1,21 +1,15 @@
 """The manifest: everything about a bundle that is not a tensor, as types.
 
 ``manifest.json`` is this structure encoded by msgspec; unknown keys are refused, so that a manifest of a
-later schema is never half understood.
+later schema is never half understood. What a server needs of it, ``bundle.served`` reads faster.
 """
 
-import hashlib
-import re
 from typing import Annotated, Literal
 
 import msgspec
 
-from bundle.errors import DigestMismatch, InvalidBundle, UnknownSchema
-
-SCHEMA_VERSION = 1
-MANIFEST_FILE = "manifest.json"
-# What a bundle holds beside its manifest: these names, all of them and no others.
-BUNDLE_FILES = ("baseline.json", "golden.npz", "model.onnx", "model.ort", "report.html")
+from bundle.errors import DigestMismatch, InvalidBundle
+from bundle.layout import MANIFEST_FILE, SCHEMA_VERSION, address, check_version, is_name
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 # A model's name is a path segment in S3, in a URL and in a CloudFormation name.
@@ -144,11 +138,7 @@ def decode(data: bytes) -> Manifest:
         version = msgspec.json.decode(data, type=_Version).schema_version
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidBundle(f"{MANIFEST_FILE} is not a manifest: {error}. Make the bundle anew.") from None
-    if version != SCHEMA_VERSION:
-        raise UnknownSchema(
-            f"{MANIFEST_FILE} has schema version {version}, but this release reads version {SCHEMA_VERSION}: "
-            "use the coldpress release that made the bundle, or make the bundle anew."
-        )
+    check_version(version)
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -166,21 +156,13 @@ class _Version(msgspec.Struct):
 
 
 def digest_of(manifest: Manifest) -> str:
-    """The bundle's address: sha256 over the sorted file digests and the manifest without its own digest.
-
-    The manifest is included so that a changed label, tensor name or file to serve is refused like a changed
-    weight.
-    """
-    total = hashlib.sha256()
-    for name, entry in sorted(manifest.files.items()):
-        total.update(f"{entry.sha256}  {entry.size}  {name}\n".encode())
-    total.update(encode(msgspec.structs.replace(manifest, digest="")))
-    return total.hexdigest()
+    """The bundle's address (``bundle.layout.address``)."""
+    return address(manifest.files, encode(msgspec.structs.replace(manifest, digest="")))
 
 
 def check_name(name: str) -> str:
     """Return ``name`` if it can name a model, else raise InvalidBundle."""
-    if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+    if is_name(name):
         return name
     raise InvalidBundle(
         f"'{name}' cannot name a model: use 1 to 63 lower-case letters, digits and hyphens, "

@@ -21,8 +21,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from bundle.digests import file_entry, open_regular
 from bundle.errors import InvalidBundle, LabelMoved, NotFound, RegistryError
-from bundle.folder import MAX_MANIFEST_BYTES, check_digest, check_listing, partial_folder, place, verify
-from bundle.manifest import BUNDLE_FILES, MANIFEST_FILE, Manifest, check_name, decode
+from bundle.folder import partial_folder, place, verify
+from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_MANIFEST_BYTES, check_address, check_listing
+from bundle.manifest import Manifest, check_name, decode, digest_of
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -92,8 +93,8 @@ class Registry:
     def manifest(self, name: str, digest: str) -> Manifest:
         """The manifest of a bundle in the registry, which must be that of ``digest``."""
         manifest = decode(self._get(f"models/{check_name(name)}/{_check_digest(digest)}/{MANIFEST_FILE}"))
-        check_listing(manifest)
-        check_digest(manifest, digest)
+        check_listing(manifest.files)
+        check_address(manifest.digest, digest_of(manifest), digest)
         return manifest
 
     def versions(self, name: str) -> dict[int, str]:

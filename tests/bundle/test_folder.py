@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bundle import folder
 from bundle.errors import BundleError, DigestMismatch, InvalidBundle, UnknownSchema
-from bundle.manifest import BUNDLE_FILES, MANIFEST_FILE, Manifest, decode, digest_of, encode
+from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_FILE_BYTES
+from bundle.manifest import Manifest, decode, digest_of, encode
 
 Make = Callable[..., Path]
 Content = tuple[Manifest, dict[str, Path | bytes]]
@@ -119,7 +120,7 @@ def test_external_tensor_data_is_refused_and_nothing_is_left(
 
 def test_a_file_over_the_limit_is_refused(make_bundle: Make) -> None:
     path = make_bundle()
-    os.truncate(path / "report.html", folder.MAX_FILE_BYTES + 1)  # sparse: it takes no room
+    os.truncate(path / "report.html", MAX_FILE_BYTES + 1)  # sparse: it takes no room
     with pytest.raises(InvalidBundle, match=r"report.html has \d+ bytes"):
         folder.verify(path)
 
