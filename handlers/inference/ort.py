@@ -58,7 +58,7 @@ _ELEMENT_TYPES = {dtype: number for number, dtype in _DTYPES.items()}
 
 _Word = ctypes.c_void_p
 _WORD = ctypes.sizeof(_Word)
-_PyBuffer = _Word * 10  # struct Py_buffer: ten words, of which buf is the first and len the third
+_BUFFER = 10  # struct Py_buffer has so many words: buf is the first, obj the second and len the third
 _get_buffer = ctypes.pythonapi.PyObject_GetBuffer
 _get_buffer.argtypes = [ctypes.py_object, _Word, ctypes.c_int]
 _release_buffer = ctypes.pythonapi.PyBuffer_Release
@@ -118,7 +118,7 @@ class Session:
         """
         self._library = library = start()
         self._handle = _Word()
-        self._model: _Pinned | None = None
+        self._model = (_Word * _BUFFER)()
         options = _Word()
         library.check(library.create_session_options(ctypes.byref(options)))
         try:
@@ -141,6 +141,9 @@ class Session:
             library.session_get_output_type_info,
         )
         self._input_names = _c_strings(self.inputs)
+        self._all_outputs = tuple(self.outputs)
+        self._output_names = _c_strings(self.outputs)
+        self._calls: list[_Call] = []
 
     def run(self, outputs: "Iterable[str]", inputs: "Mapping[str, Tensor]") -> list[Tensor]:
         """Compute ``outputs``, in their order; their data are copies that belong to the caller.
@@ -154,43 +157,50 @@ class Session:
             ValueError: a name is unknown or missing, or data are not as long as dtype and shape say.
             TypeError: data are no buffer, or of ``string`` no list of bytes.
         """
-        library, names = self._library, list(outputs)
+        names = tuple(outputs)
         if self._handle.value is None:
             raise ValueError("the session is closed")
-        if len(inputs) != len(self.inputs) or not self.inputs.keys() >= inputs.keys():
+        if len(inputs) != len(self.inputs) or not inputs.keys() <= self.inputs.keys():
             raise ValueError(f"the model takes exactly the inputs {', '.join(self.inputs)}")
-        if not self.outputs.keys() >= set(names):
-            raise ValueError(f"the model gives only the outputs {', '.join(self.outputs)}")
-        values, results, pinned = (_Word * len(inputs))(), (_Word * len(names))(), []
+        if names == self._all_outputs:
+            output_names = self._output_names
+        elif len(self.outputs.keys() & names) == len(names):
+            output_names = _c_strings(names)
+        else:
+            raise ValueError(f"the model gives only the outputs {', '.join(self.outputs)}, each once")
+        try:
+            call = self._calls.pop()
+        except IndexError:
+            call = _Call(self._library, len(self.inputs), len(self.outputs))
         try:
             for index, name in enumerate(self.inputs):
-                pinned.append(_create_value(library, inputs[name], ctypes.byref(values, index * _WORD)))
-            library.check(
-                library.run(
-                    self._handle,
-                    None,
-                    self._input_names,
-                    values,
-                    len(values),
-                    _c_strings(names),
-                    len(names),
-                    results,
-                )
+                call.write(index, inputs[name])
+            status = self._library.run(
+                self._handle,
+                None,
+                self._input_names,
+                call.values,
+                len(inputs),
+                output_names,
+                len(names),
+                call.results,
             )
-            return [_read_value(library, result) for result in results]
+            if status:
+                self._library.check(status)
+            return [call.read(index) for index in range(len(names))]
         finally:
-            for value in (*values, *results):
-                library.release_value(value)
+            call.clear()
+            self._calls.append(call)
 
     def close(self) -> None:
         """Release the model; no ``run`` may be under way."""
         handle, self._handle = self._handle, _Word()
         if handle:
             self._library.release_session(handle)
-        self._model = None
+        _release_buffer(self._model)
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+        if hasattr(self, "_model"):
             self.close()
 
     def _open(self, model: "str | Buffer", options: ctypes.c_void_p) -> None:
@@ -199,10 +209,8 @@ class Session:
             path = os.fsencode(model)
             library.check(library.create_session(library.environment, path, options, out))
         else:
-            self._model = data = _Pinned(model, _MODEL_ALIGNMENT)
-            library.check(
-                library.create_session_from_array(library.environment, data.address, data.size, options, out)
-            )
+            address, size = _pin(model, _MODEL_ALIGNMENT, self._model)
+            library.check(library.create_session_from_array(library.environment, address, size, options, out))
 
     def _dtypes(self, count: "Function", get_name: "Function", get_type: "Function") -> dict[str, str]:
         library, number, dtypes = self._library, ctypes.c_size_t(), {}
@@ -357,107 +365,117 @@ def _find_api(path: str) -> "tuple[str, ctypes._Pointer[ctypes.c_void_p]]":
     return version, ctypes.cast(table, ctypes.POINTER(_Word))
 
 
-class _Pinned:
-    """Where a buffer's bytes lie, for as long as this object lives.
+class _Call:
+    """The C arrays of one run and what they own; kept for the next run, because to make them takes as long.
 
     Attributes:
-        address: of the first byte, a multiple of the alignment: what lies elsewhere is copied.
-        size: how many bytes there are.
+        values: address of the inputs' OrtValue pointers.
+        results: address of the outputs' OrtValue pointers.
     """
 
-    __slots__ = ("_view", "address", "size")
+    __slots__ = ("_buffers", "_inputs", "_library", "_out", "_outputs", "_words", "results", "values")
 
-    def __init__(self, data: "Buffer", alignment: int) -> None:
-        self._view = view = _PyBuffer()
-        _get_buffer(data, view, 0)
-        if (view[0] or 0) % alignment:
-            copy = bytes(data)
-            _release_buffer(view)
-            _get_buffer(copy, view, 0)
-        self.address = view[0]
-        self.size = view[2] or 0
+    def __init__(self, library: Library, inputs: int, outputs: int) -> None:
+        self._library, self._inputs, self._outputs = library, inputs, outputs
+        # Of each input an OrtValue, of each output an OrtValue, three words for what functions give, and of
+        # each input the Py_buffer that holds its bytes.
+        self._words = (_Word * (inputs + outputs + 3 + inputs * _BUFFER))()
+        self.values = ctypes.addressof(self._words)
+        self.results = self.values + inputs * _WORD
+        self._out = inputs + outputs
+        self._buffers = self._out + 3
 
-    def __del__(self) -> None:
-        # Of a buffer that was never got this does nothing, and says so in the documentation.
-        _release_buffer(self._view)
-
-
-def _create_value(library: Library, tensor: Tensor, out: "Any") -> object:
-    """Make an OrtValue of a tensor; what is returned must outlive it."""
-    shape = tensor.shape
-    dimensions = (ctypes.c_int64 * len(shape))(*shape)
-    if tensor.dtype == "string":
-        return _create_strings(library, tensor, dimensions, out)
-    item_size = ITEM_SIZES.get(tensor.dtype)
-    if item_size is None:
-        raise ValueError(f"there are no tensors of {tensor.dtype}")
-    if not isinstance(tensor.data, memoryview):
-        raise TypeError("the data of a tensor must be a memoryview")
-    data = _Pinned(tensor.data, item_size)
-    if tensor.size * item_size != data.size:
-        raise ValueError(f"{data.size} bytes are not a tensor of {tensor.dtype} {list(shape)}")
-    library.check(
-        library.create_tensor_with_data_as_ort_value(
+    def write(self, index: int, tensor: Tensor) -> None:
+        """Make a tensor the input ``index``."""
+        shape, dtype = tensor.shape, tensor.dtype
+        dimensions = (ctypes.c_int64 * len(shape))(*shape)
+        if dtype == "string":
+            self._write_strings(index, tensor, dimensions)
+            return
+        size = ITEM_SIZES[dtype]
+        address, length = _pin(tensor.data, size, self._words, self._buffers + index * _BUFFER)
+        for axis in shape:
+            size *= axis
+        if size != length:
+            raise ValueError(f"{length} bytes are not a tensor of {dtype} {list(shape)}")
+        library = self._library
+        status = library.create_tensor_with_data_as_ort_value(
             library.memory,
-            data.address,
-            data.size,
+            address,
+            length,
             dimensions,
             len(shape),
-            _ELEMENT_TYPES[tensor.dtype],
-            out,
+            _ELEMENT_TYPES[dtype],
+            self.values + index * _WORD,
         )
-    )
-    return data
+        if status:
+            library.check(status)
 
-
-def _create_strings(
-    library: Library, tensor: Tensor, dimensions: "ctypes.Array[ctypes.c_int64]", out: "Any"
-) -> object:
-    texts = tensor.data
-    if not isinstance(texts, list):
-        raise TypeError("the data of a string tensor must be a list of bytes")
-    if tensor.size != len(texts):
-        raise ValueError(f"{len(texts)} strings are not a tensor of {list(tensor.shape)}")
-    c_texts = (ctypes.c_char_p * len(texts))(*texts)
-    library.check(
-        library.create_tensor_as_ort_value(
-            library.allocator, dimensions, len(dimensions), _ELEMENT_TYPES["string"], out
-        )
-    )
-    value = ctypes.cast(out, ctypes.POINTER(_Word))[0]
-    library.check(library.fill_string_tensor(value, c_texts, len(texts)))
-    # A C string ends at its first NUL; text may have one anywhere.
-    buffer = _Word()
-    for index, text in enumerate(texts):
-        if 0 in text:
-            library.check(
-                library.get_resized_string_tensor_element_buffer(
-                    value, index, len(text), ctypes.byref(buffer)
-                )
-            )
-            ctypes.memmove(buffer, text, len(text))
-    return None
-
-
-def _read_value(library: Library, value: int | None) -> Tensor:
-    """Copy an OrtValue, so that neither ORT's arena nor the client's buffers are held by what is returned."""
-    out = (_Word * 3)()
-    address = ctypes.addressof(out)
-    library.check(
-        library.get_tensor_element_type_and_shape_data_reference(
+    def read(self, index: int) -> Tensor:
+        """The output ``index`` as a copy, which holds neither ORT's arena nor the client's buffers."""
+        library, words, out = self._library, self._words, self._out
+        value, address = words[self._inputs + index], self.values + out * _WORD
+        status = library.get_tensor_element_type_and_shape_data_reference(
             value, address, address + _WORD, address + 2 * _WORD
         )
-    )
-    rank = out[2] or 0
-    shape: list[int] = (ctypes.c_int64 * rank).from_address(out[1] or 0)[:] if rank else []
-    tensor = Tensor(_DTYPES[out[0] or 0], shape, [])
-    if tensor.dtype == "string":
-        tensor.data = _read_strings(library, value, tensor.size)
-        return tensor
-    library.check(library.get_tensor_mutable_data(value, address))
-    size = tensor.size * ITEM_SIZES[tensor.dtype]
-    tensor.data = memoryview(ctypes.string_at(out[0] or 0, size) if size else b"")
-    return tensor
+        if status:
+            library.check(status)
+        rank = words[out + 2]
+        shape: list[int] = (ctypes.c_int64 * rank).from_address(words[out + 1] or 0)[:] if rank else []
+        # An enum is half a word, whose other half is what the last run left there.
+        dtype = _DTYPES[(words[out] or 0) & 0xFFFFFFFF]
+        if dtype == "string":
+            count = 1
+            for axis in shape:
+                count *= axis
+            return Tensor(dtype, shape, _read_strings(library, value, count) if count else [])
+        size = ITEM_SIZES[dtype]
+        for axis in shape:
+            size *= axis
+        status = library.get_tensor_mutable_data(value, address)
+        if status:
+            library.check(status)
+        return Tensor(dtype, shape, memoryview(ctypes.string_at(words[out] or 0, size) if size else b""))
+
+    def clear(self) -> None:
+        """Release what the run made and held."""
+        words, release = self._words, self._library.release_value
+        for index in range(self._inputs + self._outputs):
+            value = words[index]
+            if value:
+                release(value)
+                words[index] = None
+        for index in range(self._inputs):
+            _release_buffer(self.values + (self._buffers + index * _BUFFER) * _WORD)
+
+    def _write_strings(self, index: int, tensor: Tensor, dimensions: "ctypes.Array[ctypes.c_int64]") -> None:
+        library, texts = self._library, tensor.data
+        if not isinstance(texts, list):
+            raise TypeError("the data of a string tensor must be a list of bytes")
+        if tensor.size != len(texts):
+            raise ValueError(f"{len(texts)} strings are not a tensor of {list(tensor.shape)}")
+        c_texts = (ctypes.c_char_p * len(texts))(*texts)
+        library.check(
+            library.create_tensor_as_ort_value(
+                library.allocator,
+                dimensions,
+                len(dimensions),
+                _ELEMENT_TYPES["string"],
+                self.values + index * _WORD,
+            )
+        )
+        value = self._words[index]
+        library.check(library.fill_string_tensor(value, c_texts, len(texts)))
+        # A C string ends at its first NUL, but text may have one anywhere.
+        buffer = _Word()
+        for position, text in enumerate(texts):
+            if 0 in text:
+                library.check(
+                    library.get_resized_string_tensor_element_buffer(
+                        value, position, len(text), ctypes.byref(buffer)
+                    )
+                )
+                ctypes.memmove(buffer, text, len(text))
 
 
 def _read_strings(library: Library, value: int | None, count: int) -> list[bytes]:
@@ -466,9 +484,27 @@ def _read_strings(library: Library, value: int | None, count: int) -> list[bytes
     text = ctypes.create_string_buffer(length.value)
     offsets = (ctypes.c_size_t * count)()
     library.check(library.get_string_tensor_content(value, text, length.value, offsets, count))
-    ends = [*offsets[1:], length.value] if count else []
     content = text.raw
-    return [content[start:end] for start, end in zip(offsets, ends, strict=True)]
+    return [content[start:end] for start, end in zip(offsets, [*offsets[1:], length.value], strict=True)]
+
+
+def _pin(
+    data: "Any", alignment: int, words: "ctypes.Array[ctypes.c_void_p]", position: int = 0
+) -> tuple[int, int]:
+    """Hold a buffer fast by the Py_buffer at ``position``, or a copy of it where it is not aligned.
+
+    Returns:
+        Address and number of its bytes.
+    """
+    view = ctypes.addressof(words) + position * _WORD
+    _get_buffer(data, view, 0)
+    address = words[position] or 0
+    if address % alignment:
+        copy = bytes(data)
+        _release_buffer(view)
+        _get_buffer(copy, view, 0)
+        address = words[position] or 0
+    return address, words[position + 2] or 0
 
 
 def _c_strings(names: "Sequence[str] | Mapping[str, str]") -> "ctypes.Array[ctypes.c_char_p]":
