@@ -1,25 +1,21 @@
 """``coldpress serve``: the endpoint that Lambda would run, on this machine, from a bundle or the registry."""
 
 import argparse
+import os
 import re
+import signal
+import socket
 import sys
 import tempfile
-import threading
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 from bundle.registry import Registry
 from coldpress import aws
 from coldpress.errors import CommandError
-from coldpress.waiting import stop_requested
-from handlers.inference.errors import InitError
-from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.service import Service
+from coldpress.server.supervisor import Supervisor
+from coldpress.server.worker import Options
 
-# What API Gateway carries; a server on one machine need not be more generous.
-_MAX_BODY_BYTES = 10 * 1024**2
+_BACKLOG = 1024
 _S3_ADDRESS = re.compile(
     r"s3://(?P<bucket>[^/]+)/(models/)?(?P<name>[^/]+)/(versions/|labels/)?(?P<reference>[^/]+)/?"
 )
@@ -32,28 +28,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE|s3://BUCKET/NAME/REFERENCE",
         help="a bundle's folder, or a model in the registry by digest, version or label",
     )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0: any free one (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of one inference (default: %(default)s)")
+    parser.add_argument("--workers", type=_count, help="processes (default: one for each core and thread)")
+    parser.add_argument("--threads", type=_count, default=1, help="of one inference (default: %(default)s)")
+    parser.add_argument(
+        "--max-batch",
+        type=_count,
+        default=32,
+        metavar="ROWS",
+        help="rows of several requests that may run as one; how many do is measured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-delay",
+        type=_milliseconds,
+        default=1.0,
+        metavar="MS",
+        help="how long a request may be held back for others that are arriving (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the bundle, say where it is served, and serve it."""
-    stop = stop_requested()
+    """Start the workers, say where the model is served, and watch over them."""
+    stop = _stop_pipe()
+    workers = options.workers or max(1, len(os.sched_getaffinity(0)) // options.threads)
     with tempfile.TemporaryDirectory(prefix="coldpress-serve-") as folder:
-        try:
-            service = Service.from_folder(_bundle(options.bundle, Path(folder)), threads=options.threads)
-        except InitError as error:
-            raise CommandError(str(error)) from None
-        server = _server(options.port, service)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        sys.stdout.write(f"http://127.0.0.1:{server.server_port}/v2/models/{service.model.name}\n")
-        sys.stdout.flush()
-        stop.wait()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        told = Options(
+            bundle=_bundle(options.bundle, Path(folder)),
+            threads=options.threads,
+            batch_delay=options.batch_delay / 1e3,
+            max_batch=options.max_batch,
+        )
+        with _listener(options.host, options.port) as listener:
+            supervisor = Supervisor(listener, workers, told)
+            try:
+                name = supervisor.start(stop)
+                if name is None:
+                    return 0
+                host = f"[{options.host}]" if ":" in options.host else options.host
+                sys.stdout.write(f"http://{host}:{listener.getsockname()[1]}/v2/models/{name}\n")
+                sys.stdout.flush()
+                supervisor.watch(stop)
+            finally:
+                supervisor.end()
     return 0
+
+
+def _stop_pipe() -> int:
+    """Where a byte arrives with the first SIGINT or SIGTERM, both an ordinary way to stop a server."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
 
 
 def _bundle(address: str, folder: Path) -> Path:
@@ -66,49 +94,34 @@ def _bundle(address: str, folder: Path) -> Path:
     return registry.fetch(match["name"], registry.resolve(match["name"], match["reference"]), folder)
 
 
-def _server(port: int, service: Service) -> ThreadingHTTPServer:
-    handler = type("Handler", (_Handler,), {"service": service})
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise CommandError(f"port {port} cannot be used ({error}): name another with --port.") from None
+        listener.close()
+        raise CommandError(
+            f"port {port} cannot be used ({error}): name another with --port, or an address of this machine "
+            "with --host."
+        ) from None
+    listener.setblocking(False)
+    return listener
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """HTTP to the service's Request and back."""
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
 
-    service: ClassVar[Service]
-    protocol_version = "HTTP/1.1"
-    timeout = 60
 
-    def _answer(self) -> None:
-        path, _, query = self.path.partition("?")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdecimal():
-            return self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the body's length in Content-Length.")
-        if int(length) > _MAX_BODY_BYTES:
-            return self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {_MAX_BODY_BYTES} bytes."
-            )
-        body = self.rfile.read(int(length))
-        return self._send(self.service.answer(Request(self.command, path, query, headers, body)))
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _answer  # noqa: N815 - http.server's names
-
-    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
-        # The body was not read, so the connection cannot be used again.
-        self.close_connection = True
-        self._send(json_response({"error": sentence}, status))
-
-    def _send(self, response: Response) -> None:
-        self.send_response(response.status)
-        for name, value in response.headers.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(response.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(response.body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Say nothing: what a client sent does not belong on a terminal."""
+def _milliseconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to 1000")
+    return number

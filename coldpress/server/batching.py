@@ -1,0 +1,173 @@
+"""Rows of requests that are there at the same time run as one.
+
+Each request is answered in a greenlet. Where it asks the model, it is parked, and the event loop goes on to
+the next one; then all that are parked run together, and each goes on with its own rows. So nothing waits for
+a thread, and a request that is alone waits for nobody.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from greenlet import getcurrent, greenlet
+
+from handlers.inference.dataplane import Model, is_dynamic
+from handlers.inference.tensor import Tensor
+
+Tensors = dict[str, Tensor]
+
+
+class _Parked:
+    """A request that waits for the model."""
+
+    def __init__(self, inputs: Tensors, outputs: Sequence[str] | None) -> None:
+        self.greenlet = getcurrent()
+        self.inputs = inputs
+        self.outputs = None if outputs is None else list(outputs)
+        self.rows, self.kind = _rows(inputs), _kind(inputs, outputs)
+
+
+class BatchedModel(Model):
+    """The same model, whose ``infer`` joins the rows of requests that differ in nothing but their number."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        limit: Callable[[], int],
+        delay: float,
+        others_arrive: Callable[[], bool],
+        ran: Callable[[int], None],
+    ) -> None:
+        """Batch over the running event loop.
+
+        Args:
+            model: what answers; it is not used by others.
+            limit: how many rows may run as one; 1 turns batching off.
+            delay: seconds that a request may be held back while others arrive.
+            others_arrive: whether a request is arriving that may join.
+            ran: told the number of rows of each run.
+        """
+        vars(self).update(vars(model))
+        self._limit = limit
+        self._delay = delay
+        self._others_arrive = others_arrive
+        self._ran = ran
+        self._loop = asyncio.get_running_loop()
+        self._parked: list[_Parked] = []
+        self._timer: asyncio.Handle | None = None
+        self._hub = getcurrent()
+
+    def start(self, answer: Callable[[], None]) -> None:
+        """Call ``answer``, which may be parked in ``infer`` and finish later, on the loop."""
+        if self._limit() > 1:
+            greenlet(answer, self._hub).switch()
+        else:
+            answer()
+
+    def infer(self, inputs: Mapping[str, Tensor], outputs: Sequence[str] | None = None) -> Tensors:
+        """As ``Model.infer``, perhaps together with others."""
+        if getcurrent() is self._hub:
+            return self._run(dict(inputs), outputs)
+        self._parked.append(_Parked(dict(inputs), outputs))
+        self._schedule()
+        result: Tensors = self._hub.switch()
+        return result
+
+    def _schedule(self) -> None:
+        """Run soon: at once if the batch is full or nobody else arrives, else when the delay is over."""
+        is_full = sum(parked.rows for parked in self._parked) >= self._limit()
+        if is_full or not self._delay or not self._others_arrive():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_soon(self._flush)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._delay, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        parked, self._parked = self._parked, []
+        limit = self._limit()
+        while parked:
+            kind, rows = parked[0].kind, 0
+            group: list[_Parked] = []
+            rest: list[_Parked] = []
+            for one in parked:
+                if one.kind == kind and (not group or (kind is not None and rows + one.rows <= limit)):
+                    group.append(one)
+                    rows += one.rows
+                else:
+                    rest.append(one)
+            parked = rest
+            self._answer(group)
+
+    def _answer(self, group: list[_Parked]) -> None:
+        results = self._joined(group) if len(group) > 1 else None
+        for index, one in enumerate(group):
+            if results is not None:
+                one.greenlet.switch(results[index])
+                continue
+            try:
+                result = self._run(one.inputs, one.outputs)
+            except Exception as error:  # noqa: BLE001 - it is raised where the request waits
+                one.greenlet.throw(error)
+            else:
+                one.greenlet.switch(result)
+
+    def _joined(self, group: list[_Parked]) -> list[Tensors] | None:
+        """The outputs of each, or None: one of them is wrong, and each must learn by itself which."""
+        total = sum(one.rows for one in group)
+        try:
+            outputs = self._run(_join([one.inputs for one in group], total), group[0].outputs)
+        except Exception:  # noqa: BLE001 - it comes again, for whom it concerns
+            return None
+        if any(not tensor.shape or tensor.shape[0] != total for tensor in outputs.values()):
+            return None
+        return _split(outputs, [one.rows for one in group])
+
+    def _run(self, inputs: Tensors, outputs: Sequence[str] | None) -> Tensors:
+        self._ran(_rows(inputs))
+        return super().infer(inputs, outputs)
+
+
+def takes_batches(model: Model) -> bool:
+    """Whether the first axis of every input and output varies."""
+    shapes = [spec.shape for spec in [*model.inputs.values(), *model.outputs.values()]]
+    return all(shape and is_dynamic(shape[0]) for shape in shapes)
+
+
+def _rows(inputs: Tensors) -> int:
+    return next((tensor.shape[0] for tensor in inputs.values() if tensor.shape), 1)
+
+
+def _kind(inputs: Tensors, outputs: Sequence[str] | None) -> object:
+    """What requests must share to run as one; None cannot run with any other."""
+    rows = {tensor.shape[0] if tensor.shape else None for tensor in inputs.values()}
+    if len(rows) != 1 or rows & {None, 0}:
+        return None
+    return (
+        frozenset((name, tensor.dtype, tensor.shape[1:]) for name, tensor in inputs.items()),
+        None if outputs is None else tuple(outputs),
+    )
+
+
+def _join(parts: list[Tensors], total: int) -> Tensors:
+    joined: Tensors = {}
+    for name, first in parts[0].items():
+        if isinstance(first.data, list):
+            data: memoryview | list[bytes] = [text for part in parts for text in part[name].data]  # type: ignore[misc]
+        else:
+            data = memoryview(b"".join(part[name].data for part in parts))  # type: ignore[misc]
+        joined[name] = Tensor(first.dtype, (total, *first.shape[1:]), data)
+    return joined
+
+
+def _split(outputs: Tensors, rows: list[int]) -> list[Tensors]:
+    results: list[Tensors] = [{} for _ in rows]
+    for name, tensor in outputs.items():
+        width = len(tensor.data) // sum(rows)
+        start = 0
+        for result, count in zip(results, rows, strict=True):
+            part = tensor.data[start * width : (start + count) * width]
+            result[name] = Tensor(tensor.dtype, (count, *tensor.shape[1:]), part)
+            start += count
+    return results
