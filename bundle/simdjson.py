@@ -30,7 +30,11 @@ finally:
 # simdjson counts the elements of a list or object no further; pysimdjson would write past its list's end.
 _MAX_ELEMENTS = 0xFFFFFF
 
-__all__ = ["Array", "Object", "loads", "parse"]
+__all__ = ["Array", "Object", "TooLong", "loads", "parse"]
+
+
+class TooLong(ValueError):
+    """The document may have lists of more than 16 million elements."""
 
 
 def parse(data: bytes) -> "Any":
@@ -41,7 +45,7 @@ def parse(data: bytes) -> "Any":
 
     Raises:
         ValueError: it is no JSON, or holds what simdjson does not read: integers beyond 64 bits, halves of
-            surrogate pairs, more than 1,024 levels, lists of more than 16 million elements.
+            surrogate pairs, more than 1,024 levels; ``TooLong``.
     """
     return _parse(data, recursive=False)
 
@@ -57,7 +61,7 @@ def loads(data: bytes) -> "Any":
 
 def _parse(data: bytes, *, recursive: bool) -> "Any":
     if len(data) > 2 * _MAX_ELEMENTS and data.count(b",") >= _MAX_ELEMENTS:
-        raise ValueError("more elements than 16 million")
+        raise TooLong
     try:
         return Parser().parse(data, recursive)
     except RuntimeError as error:  # what pysimdjson makes of the errors it has no name for

@@ -1,75 +1,95 @@
 """Which path and method is answered by what."""
 
-import re
-from collections.abc import Callable
-
-import msgspec
-
-from handlers.inference.dataplane import Model
 from handlers.inference.errors import MethodNotAllowed, NotFound
-from handlers.inference.messages import Request, Response
 from handlers.inference.protocols import oip, tfserving
 
-Endpoint = Callable[[Model, Request], Response]
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
+    from handlers.inference.dataplane import Model
+    from handlers.inference.messages import Request, Response
 
-class Route(msgspec.Struct, frozen=True):
-    """One path with its one method."""
+    Endpoint = Callable[[Model, Request], Response]
 
-    method: str
-    path: re.Pattern[str]
-    endpoint: Endpoint
-
-
-def _route(method: str, path: str, endpoint: Endpoint) -> Route:
-    path = path.replace("{model}", r"(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+))?")
-    return Route(method, re.compile(path), endpoint)
-
-
-# {model} is /NAME or /NAME/versions/VERSION.
-ROUTES = (
+# {model} is NAME or NAME/versions/VERSION, and of TensorFlow Serving NAME/labels/LABEL as well.
+ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     # TensorFlow Serving
-    _route("GET", "/v1/models/{model}", tfserving.status),
-    _route("GET", "/v1/models/{model}/metadata", tfserving.metadata),
-    _route("POST", "/v1/models/{model}:predict", tfserving.predict),
+    "/v1/models/{model}": ("GET", tfserving.status),
+    "/v1/models/{model}/metadata": ("GET", tfserving.metadata),
+    "/v1/models/{model}:predict": ("POST", tfserving.predict),
+    "/v1/models/{model}:classify": ("POST", tfserving.classify),
+    "/v1/models/{model}:regress": ("POST", tfserving.regress),
     # Open Inference Protocol v2
-    _route("GET", "/v2/?", oip.server),
-    _route("GET", "/v2/health/live", oip.live),
-    _route("GET", "/v2/health/ready", oip.ready),
-    _route("GET", "/v2/models/{model}", oip.metadata),
-    _route("GET", "/v2/models/{model}/ready", oip.model_ready),
-    _route("POST", "/v2/models/{model}/infer", oip.infer),
-)
+    "/v2": ("GET", oip.server),
+    "/v2/health/live": ("GET", oip.live),
+    "/v2/health/ready": ("GET", oip.ready),
+    "/v2/models/{model}": ("GET", oip.metadata),
+    "/v2/models/{model}/ready": ("GET", oip.model_ready),
+    "/v2/models/{model}/infer": ("POST", oip.infer),
+    # Triton's model repository extension, as far as it asks only
+    "/v2/repository/index": ("POST", oip.index),
+}
+_MODELS = ("/v1/models/", "/v2/models/")
 
 
-def dispatch(model: Model, request: Request) -> Response:
-    """Answer by the route table.
+def dispatch(model: "Model", request: "Request", label: str | None = None) -> "Response":
+    """Answer by the route table; ``label`` is the registry's label that this endpoint follows, if any.
 
     Raises:
-        NotFound: no such path, model or version.
-        MethodNotAllowed: the path has other methods.
+        NotFound: no such path, model, version or label.
+        MethodNotAllowed: the path has another method.
         RequestError: what the endpoint raises.
     """
-    matches = [(route, match) for route in ROUTES if (match := route.path.fullmatch(request.path))]
-    if not matches:
+    asked = _Asked(request.path)
+    if asked.route not in ROUTES:
         raise NotFound(
             f"there is no {request.path[:200]} here: the model is at /v1/models/{model.name} (TensorFlow "
             f"Serving) and /v2/models/{model.name} (Open Inference Protocol)."
         )
-    _check_names(model, matches[0][1].groupdict())
-    for route, _ in matches:
-        if route.method == request.method:
-            return route.endpoint(model, request)
-    allow = ", ".join(route.method for route, _ in matches)
-    raise MethodNotAllowed(f"{request.path} takes {allow}, not {request.method[:20]}.", allow)
+    _check_names(model, asked, label)
+    method, endpoint = ROUTES[asked.route]
+    if request.method != method:
+        raise MethodNotAllowed(f"{request.path} takes {method}, not {request.method[:20]}.", method)
+    return endpoint(model, request)
 
 
-def _check_names(model: Model, asked: dict[str, str | None]) -> None:
-    name, version = asked.get("model"), asked.get("version")
-    if name is not None and name != model.name:
-        raise NotFound(f"there is no model '{name[:100]}' here: this endpoint serves '{model.name}'.")
-    if version is not None and version != model.version:
+class _Asked:
+    """A path as its route, and the names in it (None: the path has no such name)."""
+
+    def __init__(self, path: str) -> None:
+        self.model: str | None = None
+        self.version: str | None = None
+        self.label: str | None = None
+        self.route = "/v2" if path == "/v2/" else path
+        if not path.startswith(_MODELS):
+            return
+        prefix = path[: len(_MODELS[0])]
+        self.model, rest = _cut(path.removeprefix(prefix))
+        if rest.startswith("/versions/"):
+            self.version, rest = _cut(rest.removeprefix("/versions/"))
+        elif rest.startswith("/labels/") and prefix == _MODELS[0]:
+            self.label, rest = _cut(rest.removeprefix("/labels/"))
+        is_complete = "" not in (self.model, self.version, self.label)
+        self.route = f"{prefix}{{model}}{rest}" if is_complete else path
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """A name, which ends at ``/`` or ``:``, and the rest."""
+    name = text.partition("/")[0].partition(":")[0]
+    return name, text[len(name) :]
+
+
+def _check_names(model: "Model", asked: _Asked, label: str | None) -> None:
+    if asked.model is not None and asked.model != model.name:
+        raise NotFound(f"there is no model '{asked.model[:100]}' here: this endpoint serves '{model.name}'.")
+    if asked.version is not None and asked.version != model.version:
         raise NotFound(
-            f"there is no version '{version[:100]}' of '{model.name}' here: this endpoint serves version "
-            f"'{model.version}'."
+            f"there is no version '{asked.version[:100]}' of '{model.name}' here: this endpoint serves "
+            f"version '{model.version}'."
+        )
+    if asked.label is not None and asked.label != label:
+        known = "none" if label is None else f"'{label}'"
+        raise NotFound(
+            f"there is no label '{asked.label[:100]}' of '{model.name}' here: this endpoint knows {known}."
         )

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from handlers.inference.errors import InitError
 from handlers.inference.messages import Request, Response
-from handlers.inference.service import MAX_INFLATED_BYTES, Service
+from handlers.inference.encodings import MAX_INFLATED_BYTES
+from handlers.inference.service import Service
 
 ROWS = b'{"instances": [[1, 2, 3]]}'
 ANSWER = b'{"predictions":[[3.0,5.0,7.0]]}'
@@ -34,7 +35,13 @@ def error(response: Response) -> str:
         ("GET", "/v1/models/toy/versions/2", 404, "this endpoint serves version '1'"),
         ("POST", "/v1/models/toy/versions/2:predict", 404, "this endpoint serves version '1'"),
         ("POST", "/v2/models/other/infer", 404, "this endpoint serves 'toy'"),
-        ("POST", "/v1/models/toy:classify", 404, "there is no /v1/models/toy:classify here"),
+        ("POST", "/v1/models/toy:train", 404, "there is no /v1/models/toy:train here"),
+        ("GET", "/v1/models/toy:classify", 405, "takes POST, not GET"),
+        ("GET", "/v1/models/toy/labels/canary", 404, "there is no label 'canary' of 'toy' here"),
+        ("POST", "/v1/models/toy/labels/canary:predict", 404, "this endpoint knows none"),
+        ("GET", "/v2/models/toy/labels/canary", 404, "there is no /v2/models/toy/labels/canary here"),
+        ("GET", "/v1/models/toy/versions/", 404, "there is no"),
+        ("GET", "/v1/models/", 404, "there is no"),
         ("POST", "/v1/models/toy", 405, "takes GET, not POST"),
         ("GET", "/v1/models/toy:predict", 405, "takes POST, not GET"),
         ("DELETE", "/v2/models/toy/infer", 405, "takes POST, not DELETE"),

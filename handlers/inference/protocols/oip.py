@@ -2,20 +2,26 @@
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md
 """
 
-import math
-from typing import Any
-
-import msgspec
-
-from bundle.manifest import TensorSpec
-from handlers.inference.dataplane import Array, Model, is_dynamic, show_shape
+from handlers.inference.dataplane import is_dynamic, show_shape
 from handlers.inference.errors import RequestError
-from handlers.inference.messages import Request, Response, json_response
+from handlers.inference.messages import Response, encoded_response, json_response, to_json
 from handlers.inference.protocols.binary import HEADER, decode_tensor, encode_tensor, split_body
-from handlers.inference.protocols.bodies import read_json
-from handlers.inference.tensors import convert, flatten, is_finite, name_non_finite, to_list
+from handlers.inference.protocols.bodies import is_list, is_object, read_json
+from handlers.inference.reading import Document, as_objects
+from handlers.inference.tensor import Tensor
+from handlers.inference.writing import to_texts
+
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bundle.served import TensorSpec
+    from handlers.inference.dataplane import Model
+    from handlers.inference.messages import Request
 
 _DATATYPES = {
     "bool": "BOOL",
@@ -25,33 +31,62 @@ _DATATYPES = {
     "string": "BYTES",
     **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
+_NAMED = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}
+_JSON_NAMES: "dict[type, str]" = {
+    bool: "bool",
+    dict: "object",
+    float: "float",
+    int: "int",
+    list: "array",
+    str: "str",
+    type(None): "null",
+}
 
 
-# Clients built on pydantic send null for what they leave out.
-_Parameters = dict[str, Any] | None
+class _Output:
+    """What the client wants to know of one output."""
+
+    __slots__ = ("name", "parameters")
+
+    def __init__(self, content: object, where: str) -> None:
+        fields = _fields(content, where)
+        self.name: str = _field(fields, "name", str, where)
+        self.parameters = _parameters(fields, where)
 
 
-class _Input(msgspec.Struct):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: Any = None
-    parameters: _Parameters = None
+class _Input:
+    """One tensor of a request; its data are read when the others are known."""
+
+    __slots__ = ("data", "datatype", "name", "parameters", "shape")
+
+    def __init__(self, content: object, where: str) -> None:
+        fields = _fields(content, where)
+        self.name: str = _field(fields, "name", str, where)
+        self.datatype: str = _field(fields, "datatype", str, where)
+        self.shape: list[int] = _field(fields, "shape", list, where)
+        for index, length in enumerate(self.shape):
+            _expect(length, int, f"{where}.shape[{index}]")
+        self.parameters = _parameters(fields, where)
+        self.data: object = fields.get("data")
 
 
-class _Output(msgspec.Struct):
-    name: str
-    parameters: _Parameters = None
+class _Inference:
+    """A request to infer, but for the binary part of its body."""
+
+    def __init__(self, header: bytes) -> None:
+        content = _fields(read_json(header), "$")
+        self.document = Document(header)
+        inputs = _field(content, "inputs", list, "$", in_full=False)
+        self.inputs = [_Input(tensor, f"$.inputs[{i}]") for i, tensor in enumerate(inputs)]
+        # Clients built on pydantic send null for what they leave out.
+        self.id: str | None = _field(content, "id", str, "$", is_optional=True)
+        self.parameters = _parameters(content, "$")
+        outputs = _field(content, "outputs", list, "$", is_optional=True)
+        self.outputs = [_Output(output, f"$.outputs[{i}]") for i, output in enumerate(outputs or [])]
+        self.document.saw(1 + len(self.inputs) + (outputs is not None))
 
 
-class _Inference(msgspec.Struct):
-    inputs: list[_Input]
-    id: str | None = None
-    parameters: _Parameters = None
-    outputs: list[_Output] | None = None
-
-
-def server(model: Model, _request: Request) -> Response:
+def server(model: "Model", _request: "Request") -> Response:
     """``GET /v2``."""
     return json_response(
         {
@@ -62,22 +97,22 @@ def server(model: Model, _request: Request) -> Response:
     )
 
 
-def live(_model: Model, _request: Request) -> Response:
+def live(_model: "Model", _request: "Request") -> Response:
     """``GET /v2/health/live``."""
     return json_response({"live": True})
 
 
-def ready(_model: Model, _request: Request) -> Response:
+def ready(_model: "Model", _request: "Request") -> Response:
     """``GET /v2/health/ready``: what answers has its model loaded."""
     return json_response({"ready": True})
 
 
-def model_ready(model: Model, _request: Request) -> Response:
+def model_ready(model: "Model", _request: "Request") -> Response:
     """``GET /v2/models/NAME[/versions/VERSION]/ready``."""
     return json_response({"name": model.name, "ready": True})
 
 
-def metadata(model: Model, _request: Request) -> Response:
+def metadata(model: "Model", _request: "Request") -> Response:
     """``GET /v2/models/NAME[/versions/VERSION]``."""
     return json_response(
         {
@@ -90,91 +125,145 @@ def metadata(model: Model, _request: Request) -> Response:
     )
 
 
-def infer(model: Model, request: Request) -> Response:
+def index(model: "Model", _request: "Request") -> Response:
+    """``POST /v2/repository/index``: the models that Triton's and MLServer's clients may choose from."""
+    return json_response([{"name": model.name, "version": model.version, "state": "READY", "reason": ""}])
+
+
+def infer(model: "Model", request: "Request") -> Response:
     """``POST /v2/models/NAME[/versions/VERSION]/infer``."""
     header, blob = split_body(request)
-    try:
-        asked = msgspec.convert(read_json(header), _Inference)
-    except msgspec.ValidationError as error:
-        raise RequestError(f"the body is no inference request: {error}.") from None
-    inputs = _read_inputs(model, asked.inputs, blob)
-    names = [output.name for output in asked.outputs or []] or list(model.outputs)
+    asked = _Inference(header)
+    inputs = _read_inputs(model, asked, blob)
+    names = [output.name for output in asked.outputs] or list(model.outputs)
     if len(set(names)) < len(names):
         raise RequestError("'outputs' names an output twice.")
-    arrays = model.infer(inputs, names)
-    return _write(model, asked, arrays)
+    return _write(model, asked, model.infer(inputs, names))
 
 
-def _read_inputs(model: Model, tensors: list[_Input], blob: memoryview) -> dict[str, Array]:
-    inputs: dict[str, Array] = {}
-    for tensor in tensors:
-        spec = model.inputs.get(tensor.name)
+def _read_inputs(model: "Model", asked: _Inference, blob: memoryview) -> dict[str, Tensor]:
+    inputs: dict[str, Tensor] = {}
+    for given in asked.inputs:
+        spec = model.inputs.get(given.name)
         if spec is None:
             raise RequestError(
-                f"the model has no input '{tensor.name[:100]}': it takes {', '.join(model.inputs)}."
+                f"the model has no input '{given.name[:100]}': it takes {', '.join(model.inputs)}."
             )
-        if tensor.name in inputs:
-            raise RequestError(f"'inputs' holds '{tensor.name}' twice.")
-        if tensor.datatype != _DATATYPES[spec.dtype]:
+        if given.name in inputs:
+            raise RequestError(f"'inputs' holds '{given.name}' twice.")
+        if given.datatype != _DATATYPES[spec.dtype]:
             raise RequestError(
-                f"input '{spec.name}' has datatype '{tensor.datatype[:20]}', but the model takes "
+                f"input '{spec.name}' has datatype '{given.datatype[:20]}', but the model takes "
                 f"{_DATATYPES[spec.dtype]}."
             )
-        if any(length < 0 for length in tensor.shape):
+        if any(length < 0 for length in given.shape):
             raise RequestError(f"input '{spec.name}' has a negative length in its shape.")
-        inputs[spec.name], blob = _read_tensor(tensor, spec, blob)
+        inputs[spec.name], blob = _read_tensor(asked.document, given, spec, blob)
     if len(blob):
         raise RequestError(f"the body has {len(blob)} binary bytes more than its inputs' binary_data_size.")
+    asked.document.check()
     return inputs
 
 
-def _read_tensor(tensor: _Input, spec: TensorSpec, blob: memoryview) -> tuple[Array, memoryview]:
-    size = (tensor.parameters or {}).get("binary_data_size")
+def _read_tensor(
+    document: Document, given: _Input, spec: "TensorSpec", blob: memoryview
+) -> tuple[Tensor, memoryview]:
+    size = given.parameters.get("binary_data_size")
     if size is None:
-        _, leaves = flatten(tensor.data, spec.name)
-        array = convert(leaves, spec)
+        tensor = document.read(given.data, spec)
+        count, data = tensor.size, tensor.data
     else:
         if type(size) is not int or not 0 <= size <= len(blob):
             raise RequestError(f"input '{spec.name}' has a binary_data_size that the body does not hold.")
-        if tensor.data is not None:
+        if given.data is not None:
             raise RequestError(f"input '{spec.name}' has both 'data' and binary_data_size: send one of them.")
-        array, blob = decode_tensor(blob[:size], spec), blob[size:]
-    if array.size != math.prod(tensor.shape):
+        (count, data), blob = decode_tensor(blob[:size], spec), blob[size:]
+    tensor = Tensor(spec.dtype, given.shape, data)
+    if count != tensor.size:
         raise RequestError(
-            f"input '{spec.name}' has {array.size} elements, but its shape {show_shape(tensor.shape)} has "
-            f"{math.prod(tensor.shape)}."
+            f"input '{spec.name}' has {count} elements, but its shape {show_shape(given.shape)} has "
+            f"{tensor.size}."
         )
-    return array.reshape(tensor.shape), blob
+    return tensor, blob
 
 
-def _write(model: Model, asked: _Inference, arrays: dict[str, Array]) -> Response:
-    parameters = {output.name: output.parameters or {} for output in asked.outputs or []}
-    all_binary = (asked.parameters or {}).get("binary_data_output") is True
-    outputs, blobs = [], []
-    for name, array in arrays.items():
-        spec = model.outputs[name]
-        described: dict[str, Any] = {
-            "name": name,
-            "shape": list(array.shape),
-            "datatype": _DATATYPES[spec.dtype],
-        }
+def _write(model: "Model", asked: _Inference, tensors: "Mapping[str, Tensor]") -> Response:
+    parameters = {output.name: output.parameters for output in asked.outputs}
+    all_binary = asked.parameters.get("binary_data_output") is True
+    outputs: list[str] = []
+    blobs: list[bytes | memoryview] = []
+    for name, tensor in tensors.items():
         if parameters.get(name, {}).get("binary_data", all_binary) is True:
-            blobs.append(encode_tensor(array))
-            described["parameters"] = {"binary_data_size": len(blobs[-1])}
+            blobs.append(encode_tensor(tensor))
+            content = f'"parameters":{{"binary_data_size":{len(blobs[-1])}}}'
         else:
-            described["data"] = to_list(array.ravel()) if is_finite(array) else name_non_finite(array)
-        outputs.append(described)
-    answer: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+            content = f'"data":[{_data(tensor)}]'
+        described = {"name": name, "shape": list(tensor.shape), "datatype": _DATATYPES[tensor.dtype]}
+        outputs.append(f"{to_json(described)[:-1]},{content}}}")
+    answer = {"model_name": model.name, "model_version": model.version}
     if asked.id is not None:
         answer["id"] = asked.id
-    answer["outputs"] = outputs
+    header = f'{to_json(answer)[:-1]},"outputs":[{",".join(outputs)}]}}'.encode(errors="replace")
     if not blobs:
-        return json_response(answer)
-    header = msgspec.json.encode(answer)
+        return encoded_response(header)
     headers = {"content-type": "application/octet-stream", HEADER: str(len(header))}
     return Response(200, headers, b"".join([header, *blobs]))
 
 
-def _describe(spec: TensorSpec) -> dict[str, object]:
+def _data(tensor: Tensor) -> str:
+    """Flat; what is not finite by its name, as in protobuf's JSON, so that every reader takes it."""
+    texts = to_texts(tensor)
+    if tensor.dtype.startswith("float"):
+        texts = [_NAMED.get(text, text) for text in texts]
+    return ",".join(texts)
+
+
+def _describe(spec: "TensorSpec") -> dict[str, object]:
     shape = [-1 if is_dynamic(axis) else axis for axis in spec.shape]
     return {"name": spec.name, "datatype": _DATATYPES[spec.dtype], "shape": shape}
+
+
+def _fields(content: object, where: str) -> "Any":
+    """An object whose fields are asked for one by one."""
+    if not is_object(content):
+        raise _unexpected(content, "object", where)
+    return content
+
+
+def _field(  # noqa: PLR0913 - one place that says what is wrong with any field
+    fields: "Any",
+    name: str,
+    kind: type,
+    where: str,
+    *,
+    is_optional: bool = False,
+    in_full: bool = True,
+) -> "Any":
+    """A field's value as Python objects, or (not ``in_full``) as the document has it."""
+    value = fields.get(name)
+    if value is None and is_optional:
+        return None
+    if value is None and name not in fields:
+        raise RequestError(
+            f"the body is no inference request: Object missing required field `{name}` - at `{where}`."
+        )
+    if in_full or not is_list(value):
+        value = as_objects(value)
+        _expect(value, kind, f"{where}.{name}")
+    return value
+
+
+def _parameters(fields: "Any", where: str) -> "dict[str, Any]":
+    return _field(fields, "parameters", dict, where, is_optional=True) or {}
+
+
+def _expect(value: object, kind: type, where: str) -> None:
+    if type(value) is not kind:
+        raise _unexpected(value, _JSON_NAMES[kind], where)
+
+
+def _unexpected(value: object, wanted: str, where: str) -> RequestError:
+    found = "array" if is_list(value) else _JSON_NAMES.get(type(value), "object")
+    return RequestError(
+        f"the body is no inference request: Expected `{wanted}`, got `{found}` - at `{where}`."
+    )

@@ -1,21 +1,25 @@
 """TensorFlow Serving's REST API.
 
 https://github.com/tensorflow/serving/blob/master/tensorflow_serving/g3doc/api_rest.md
+https://github.com/tensorflow/serving/blob/master/tensorflow_serving/util/json_tensor.cc (where they differ)
 """
 
-import base64
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-import numpy as np
-
-from bundle.manifest import TensorSpec
-from handlers.inference.dataplane import Array, Model, is_dynamic
+from handlers.inference.dataplane import is_dynamic, show_shape
 from handlers.inference.errors import RequestError
-from handlers.inference.messages import Request, Response, encoded_response, json_response
-from handlers.inference.protocols.bodies import read_object, write_with_literals
-from handlers.inference.tensors import from_json, is_finite, to_list
+from handlers.inference.messages import encoded_response, json_response, to_json
+from handlers.inference.protocols.bodies import is_list, is_object, read_object
+from handlers.inference.reading import FLOATS, Document, as_objects, from_objects
+from handlers.inference.tensor import Tensor
+from handlers.inference.writing import nest, rows, to_base64_texts, to_texts
+
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bundle.served import TensorSpec
+    from handlers.inference.dataplane import Model
+    from handlers.inference.messages import Request, Response
 
 _SIGNATURE = "serving_default"
 _DTYPES = {
@@ -28,8 +32,8 @@ _DTYPES = {
 }
 
 
-def status(model: Model, _request: Request) -> Response:
-    """``GET /v1/models/NAME[/versions/VERSION]``."""
+def status(model: "Model", _request: "Request") -> "Response":
+    """``GET /v1/models/NAME[/versions/VERSION|/labels/LABEL]``."""
     available = {
         "version": model.version,
         "state": "AVAILABLE",
@@ -38,7 +42,7 @@ def status(model: Model, _request: Request) -> Response:
     return json_response({"model_version_status": [available]})
 
 
-def metadata(model: Model, _request: Request) -> Response:
+def metadata(model: "Model", _request: "Request") -> "Response":
     """``GET …/metadata``: the signature as TensorFlow Serving writes it."""
     signature = {
         "inputs": {spec.name: _tensor_info(spec) for spec in model.inputs.values()},
@@ -53,85 +57,166 @@ def metadata(model: Model, _request: Request) -> Response:
     )
 
 
-def predict(model: Model, request: Request) -> Response:
+def predict(model: "Model", request: "Request") -> "Response":
     """``POST …:predict`` with ``instances`` (rows) or ``inputs`` (columns)."""
-    content = read_object(request.body)
+    content = _read(request.body)
+    if ("instances" in content) == ("inputs" in content):
+        raise RequestError("the body must have either 'instances' (rows) or 'inputs' (columns).")
+    document = Document(request.body)
+    if "instances" in content:
+        inputs = _from_rows(model, document, content["instances"])
+        key, write = "predictions", _to_rows
+    else:
+        inputs = _from_columns(model, document, content["inputs"])
+        key, write = "outputs", _to_columns
+    document.check()
+    return encoded_response(f'{{"{key}":{write(model.infer(inputs))}}}'.encode())
+
+
+def classify(model: "Model", request: "Request") -> "Response":
+    """``POST …:classify``: for each example its classes with their scores, as the model orders them."""
+    labels = model.manifest.class_labels
+    if not labels:
+        raise RequestError("the model has no class labels in its manifest: ask with ':predict'.")
+    wanted = f"scores of {len(labels)} classes for each example"
+    tensor = _infer_examples(model, request, wanted, (len(labels),))
+    pairs = zip(labels * tensor.shape[0], to_texts(tensor), strict=True)
+    texts = [f"[{to_json(label)},{score}]" for label, score in pairs]
+    return encoded_response(f'{{"results":{nest(texts, tensor.shape)}}}'.encode())
+
+
+def regress(model: "Model", request: "Request") -> "Response":
+    """``POST …:regress``: for each example its value."""
+    tensor = _infer_examples(model, request, "one value for each example", (), (1,))
+    return encoded_response(f'{{"results":[{",".join(to_texts(tensor))}]}}'.encode())
+
+
+def _read(body: bytes) -> "Any":
+    """The body's object; its signature is the only one there is."""
+    content = read_object(body)
     signature = content.get("signature_name", "")
     if not isinstance(signature, str):
         raise RequestError("'signature_name' must be a string.")
     if signature not in ("", _SIGNATURE):
         raise RequestError(f"the model has no signature '{signature[:100]}': it has '{_SIGNATURE}'.")
-    if ("instances" in content) == ("inputs" in content):
-        raise RequestError("the body must have either 'instances' (rows) or 'inputs' (columns).")
-    if "instances" in content:
-        outputs = model.infer(_from_rows(model, content["instances"]))
-        answer: dict[str, Any] = {"predictions": _to_rows(outputs)}
-    else:
-        outputs = model.infer(_from_columns(model, content["inputs"]))
-        answer = {"outputs": _to_columns(outputs)}
-    is_plain = all(is_finite(array) for array in outputs.values())
-    return encoded_response(msgspec.json.encode(answer) if is_plain else write_with_literals(answer))
+    return content
 
 
-def _from_rows(model: Model, instances: object) -> dict[str, Array]:
-    if not isinstance(instances, list) or not instances:
+def _from_rows(model: "Model", document: Document, instances: "Any") -> dict[str, Tensor]:
+    if not is_list(instances) or not len(instances):
         raise RequestError("'instances' must be a list of at least one row.")
-    if not any(_is_named(row) for row in instances):
+    if not _is_named(instances[0]):
         spec = _only_input(model, "rows of 'instances' must be objects")
-        return {spec.name: from_json(instances, spec)}
-    for index, row in enumerate(instances):
+        return {spec.name: document.read(instances, spec)}
+    return _from_objects(model, as_objects(instances), "row {} of 'instances'")
+
+
+def _from_objects(model: "Model", given: "list[Any]", where: str) -> dict[str, Tensor]:
+    """Objects that have each input's row."""
+    for index, row in enumerate(given):
         if not _is_named(row) or row.keys() != model.inputs.keys():
             raise RequestError(
-                f"row {index} of 'instances' must be an object with exactly the inputs "
-                f"{', '.join(model.inputs)}."
+                f"{where.format(index)} must be an object with exactly the inputs {', '.join(model.inputs)}."
             )
-    return {name: from_json([row[name] for row in instances], spec) for name, spec in model.inputs.items()}
+    return {name: from_objects([row[name] for row in given], spec) for name, spec in model.inputs.items()}
 
 
-def _from_columns(model: Model, inputs: object) -> dict[str, Array]:
+def _from_columns(model: "Model", document: Document, inputs: "Any") -> dict[str, Tensor]:
     if not _is_named(inputs):
         spec = _only_input(model, "'inputs' must be an object")
-        return {spec.name: from_json(inputs, spec)}
-    assert isinstance(inputs, dict)  # noqa: S101 - for the type checker
+        return {spec.name: document.read(inputs, spec)}
     for name in inputs:
         if name not in model.inputs:
             raise RequestError(f"the model has no input '{name[:100]}': it takes {', '.join(model.inputs)}.")
-    return {name: from_json(value, model.inputs[name]) for name, value in inputs.items()}
+    return {name: document.read(inputs[name], spec) for name, spec in model.inputs.items() if name in inputs}
 
 
-def _to_rows(outputs: Mapping[str, Array]) -> list[Any]:
-    columns = {name: _to_json(name, array) for name, array in outputs.items()}
-    lengths = {array.shape[0] if array.ndim else -1 for array in outputs.values()}
+def _infer_examples(model: "Model", request: "Request", wanted: str, *rows_of: tuple[int, ...]) -> Tensor:
+    """Run the model on the body's examples, for its one output of floats whose rows have such a shape."""
+    content = _read(request.body)
+    names = [
+        spec.name
+        for spec in model.outputs.values()
+        if spec.dtype in FLOATS and any(_may_be(spec.shape, row) for row in rows_of)
+    ]
+    if len(names) != 1:
+        raise RequestError(f"the model has no output, or more than one, of {wanted}: ask with ':predict'.")
+    tensor = model.infer(_from_examples(model, content), names)[names[0]]
+    if tensor.shape[1:] not in rows_of:
+        raise RequestError(
+            f"the model answers with the shape {show_shape(tensor.shape)}, not with {wanted}: ask with "
+            "':predict'."
+        )
+    return tensor
+
+
+def _may_be(shape: "list[int | str]", row: tuple[int, ...]) -> bool:
+    """Whether an output of the signature's shape may have such rows."""
+    return len(shape) == len(row) + 1 and all(
+        is_dynamic(axis) or axis == length for axis, length in zip(shape[1:], row, strict=True)
+    )
+
+
+def _from_examples(model: "Model", content: "Any") -> dict[str, Tensor]:
+    examples, context = as_objects(content.get("examples")), as_objects(content.get("context", {}))
+    if not is_list(examples) or not examples:
+        raise RequestError("'examples' must be a list of at least one example.")
+    if not is_object(context):
+        raise RequestError("'context' must be an object of the features that all examples share.")
+    for index, example in enumerate(examples):
+        if is_object(example) and not context.keys().isdisjoint(example):
+            raise RequestError(f"example {index} of 'examples' has a feature that is in 'context' as well.")
+    merged = [{**context, **example} if is_object(example) else example for example in examples]
+    inputs = _from_objects(model, merged, "example {} of 'examples', with 'context',")
+    return {name: _unflattened(tensor, model.inputs[name]) for name, tensor in inputs.items()}
+
+
+def _unflattened(tensor: Tensor, spec: "TensorSpec") -> Tensor:
+    """A feature is a value or a flat list, whatever the shape of the input's rows: the same elements."""
+    inner = [axis for axis in spec.shape[1:] if isinstance(axis, int) and not is_dynamic(axis)]
+    shaped = Tensor(tensor.dtype, [*tensor.shape[:1], *inner], tensor.data)
+    is_fixed = len(inner) == len(spec.shape) - 1
+    return shaped if is_fixed and shaped.size == tensor.size else tensor
+
+
+def _to_rows(outputs: "Mapping[str, Tensor]") -> str:
+    lengths = {tensor.shape[0] if tensor.shape else -1 for tensor in outputs.values()}
     if len(lengths) != 1 or -1 in lengths:
         raise RequestError(
             "the model's outputs have no common first axis, so they are no rows: ask with 'inputs' (columns)."
         )
+    if len(outputs) == 1:
+        return _to_columns(outputs)
+    names = [to_json(name) for name in outputs]
+    columns = [rows(_to_texts(name, tensor), tensor.shape) for name, tensor in outputs.items()]
+    merged = (
+        ",".join(f"{name}:{value}" for name, value in zip(names, row, strict=True))
+        for row in zip(*columns, strict=True)
+    )
+    return f"[{','.join(f'{{{row}}}' for row in merged)}]"
+
+
+def _to_columns(outputs: "Mapping[str, Tensor]") -> str:
+    columns = [nest(_to_texts(name, tensor), tensor.shape) for name, tensor in outputs.items()]
     if len(columns) == 1:
-        (rows,) = columns.values()
-        assert isinstance(rows, list)  # noqa: S101 - for the type checker
-        return rows
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return columns[0]
+    return (
+        f"{{{','.join(f'{to_json(name)}:{column}' for name, column in zip(outputs, columns, strict=True))}}}"
+    )
 
 
-def _to_columns(outputs: Mapping[str, Array]) -> Any:
-    columns = {name: _to_json(name, array) for name, array in outputs.items()}
-    return next(iter(columns.values())) if len(columns) == 1 else columns
+def _to_texts(name: str, tensor: Tensor) -> list[str]:
+    if isinstance(tensor.data, list) and name.endswith("_bytes"):
+        return to_base64_texts(tensor.data)
+    return to_texts(tensor)
 
 
-def _to_json(name: str, array: Array) -> Any:
-    if array.dtype == np.object_ and name.endswith("_bytes"):
-        encoded = np.empty(array.size, object)
-        encoded[:] = [{"b64": base64.b64encode(text.encode()).decode()} for text in array.ravel().tolist()]
-        return encoded.reshape(array.shape).tolist()
-    return to_list(array)
-
-
-def _is_named(value: Any) -> bool:
+def _is_named(value: "Any") -> bool:
     """Whether it is an object of named tensors, and no binary string."""
-    return isinstance(value, dict) and not (value.keys() == {"b64"} and isinstance(value["b64"], str))
+    return is_object(value) and not (set(value) == {"b64"} and isinstance(value["b64"], str))
 
 
-def _only_input(model: Model, demand: str) -> TensorSpec:
+def _only_input(model: "Model", demand: str) -> "TensorSpec":
     if len(model.inputs) > 1:
         raise RequestError(
             f"the model has {len(model.inputs)} inputs, so {demand} with {', '.join(model.inputs)}."
@@ -139,7 +224,7 @@ def _only_input(model: Model, demand: str) -> TensorSpec:
     return next(iter(model.inputs.values()))
 
 
-def _tensor_info(spec: TensorSpec) -> dict[str, object]:
+def _tensor_info(spec: "TensorSpec") -> dict[str, object]:
     sizes = [{"size": str(-1 if is_dynamic(axis) else axis), "name": ""} for axis in spec.shape]
     return {
         "dtype": _DTYPES[spec.dtype],

@@ -1,0 +1,102 @@
+"""Tensors to JSON text; floats as short decimals that give the same float back.
+
+0.1 as float32 is 0.10000000149011612 as float64: three times the digits for nothing. So 7 digits are tried,
+then 8, then 9, which always suffice for a float32 (Steele & White 1990; 3 to 5 for a float16).
+"""
+
+import _json
+from struct import unpack
+
+import pybase64
+
+from bundle.simdjson import parse
+from handlers.inference.casting import cast
+from handlers.inference.reading import FLOATS
+
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from handlers.inference.tensor import Tensor
+
+_DIGITS = {"float16": (3, 4, 5), "float32": (7, 8, 9)}
+# Codes of the struct module, as memoryview takes them too, but for float16.
+_CODES = {"int8": "b", "int16": "h", "int32": "i", "int64": "q", "float32": "f", "float64": "d"}
+_CODES |= {"uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"}
+_INFINITY = float("inf")
+
+
+def to_texts(tensor: "Tensor") -> list[str]:
+    """Each element as JSON, in row-major order; NaN and the infinities as literals."""
+    if isinstance(tensor.data, list):
+        return [_json.encode_basestring(text.decode(errors="replace")) for text in tensor.data]
+    if tensor.dtype == "bool":
+        return ["true" if value else "false" for value in tensor.data]
+    values = _unpacked(tensor.data, tensor.dtype)
+    return _floats(values, tensor.dtype) if tensor.dtype in FLOATS else list(map(str, values))
+
+
+def to_base64_texts(strings: list[bytes]) -> list[str]:
+    """Each string as ``{"b64":"…"}``."""
+    return [f'{{"b64":"{pybase64.b64encode(text).decode()}"}}' for text in strings]
+
+
+def nest(texts: list[str], shape: "Sequence[int]") -> str:
+    """Elements as lists in lists; a scalar as itself."""
+    if not shape:
+        return texts[0]
+    return f"[{','.join(rows(texts, shape))}]"
+
+
+def rows(texts: list[str], shape: "Sequence[int]") -> list[str]:
+    """Elements as one text for each index of the first axis."""
+    for axis in range(len(shape) - 1, 0, -1):
+        length, count = shape[axis], 1
+        for outer in shape[:axis]:
+            count *= outer
+        texts = [f"[{','.join(texts[i * length : (i + 1) * length])}]" for i in range(count)]
+    return texts
+
+
+def _unpacked(data: memoryview, dtype: str) -> "Sequence[float]":
+    if dtype == "float16":
+        return unpack(f"<{len(data) // 2}e", data)
+    code: Any = _CODES[dtype]
+    return data.cast(code).tolist() if data.nbytes else []
+
+
+def _floats(values: "Sequence[float]", dtype: str) -> list[str]:
+    special = {i: value for i, value in enumerate(values) if value - value}  # NaN and the infinities
+    if special:
+        values = [0.0 if i in special else value for i, value in enumerate(values)]
+    texts = list(map(repr, values)) if dtype == "float64" else _shortest(values, dtype)
+    for i, value in special.items():
+        texts[i] = "Infinity" if value == _INFINITY else "-Infinity" if value == -_INFINITY else "NaN"
+    return texts
+
+
+def _shortest(values: "Sequence[float]", dtype: str) -> list[str]:
+    """The shortest decimals that ``dtype`` rounds to the same values; whole numbers with a ``.0``."""
+    *attempts, enough = _DIGITS[dtype]
+    texts = [""] * len(values)
+    todo = list(range(len(values)))
+    for digits in attempts:
+        if not todo:
+            break
+        tried = [values[i] for i in todo]
+        text = ",".join([f"%.{digits}g"] * len(tried)) % tuple(tried)
+        for i, decimal in zip(todo, text.split(","), strict=True):
+            texts[i] = decimal
+        todo = [
+            i for i, value, back in zip(todo, tried, _read_back(text, dtype), strict=True) if value != back
+        ]
+    for i in todo:
+        texts[i] = f"{values[i]:.{enough}g}"
+    return [text if "." in text or "e" in text else f"{text}.0" for text in texts]
+
+
+def _read_back(text: str, dtype: str) -> "Sequence[float]":
+    """What a client of ``dtype`` reads: ten times quicker than ``float`` of each."""
+    numbers: Any = memoryview(parse(b"[%b]" % text.encode()).as_buffer(of_type="d")).cast("d")
+    return _unpacked(cast(numbers, dtype)[0], dtype)
