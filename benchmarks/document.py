@@ -1,10 +1,10 @@
 """The tables of docs/benchmarks.md and README.md, written from a results file: no figure by hand."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.publish import cell, replace
+from benchmarks.publish import markdown, replace
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MARKER = "<!-- Below: written by `make bench-optimize` -->"
@@ -21,7 +21,7 @@ def write_document(content: Mapping[str, Any]) -> None:
     head = _DOCUMENT.read_text().partition(_MARKER)[0]
     rows = content["rows"]
     machine = content["machine"]
-    ours = _table(
+    ours = markdown(
         (
             "model",
             "asked",
@@ -60,7 +60,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
     before, _, rest = _README.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
     asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == _OURS)
-    table = _table(
+    table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
         (
             (
@@ -79,7 +79,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
 
 
 def _of_model(title: str, rows: Sequence[Row]) -> str:
-    table = _table(
+    table = markdown(
         ("tool", "drop", "95 %", "speed-up", "MB", "seconds"),
         (
             (
@@ -114,8 +114,3 @@ def _ends(interval: Sequence[float] | None, between: str) -> str:
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else f"{value:{form}}{unit}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

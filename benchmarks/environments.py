@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.tools import PACKAGES
+from benchmarks import functions, tools
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "build" / "bench"
+_PACKAGES = {**tools.PACKAGES, **functions.PACKAGES}
 
 
 def python_of(environment: str) -> Path:
@@ -26,7 +27,7 @@ def python_of(environment: str) -> Path:
         if not (ROOT / "build" / "minilm" / "evaluation").exists():
             subprocess.run(["examples/minilm/export.sh"], check=True, cwd=ROOT)
         return ROOT / "build" / "minilm" / "venv" / "bin" / "python"
-    return _made(BENCH / "venvs" / environment, PACKAGES[environment])
+    return _made(BENCH / "venvs" / environment, _PACKAGES[environment])
 
 
 def _made(folder: Path, packages: tuple[str, ...]) -> Path:
