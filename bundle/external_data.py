@@ -6,11 +6,16 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 import mmap
-from collections.abc import Iterator
-from pathlib import Path
 
-from bundle.digests import open_regular
 from bundle.errors import InvalidBundle
+from bundle.files import open_regular
+
+TYPE_CHECKING = False  # a server that takes model.onnx imports this before its first answer
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Buffer = bytes | mmap.mmap | memoryview
 
 # message -> the fields that hold messages on the way to a TensorProto
 _CHILDREN = {
@@ -28,7 +33,7 @@ _MAX_DEPTH = 64
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def has_external_data(path: Path) -> bool:
+def has_external_data(path: "Path") -> bool:
     """Whether any tensor of the ONNX file at ``path`` points outside it.
 
     Raises:
@@ -36,15 +41,22 @@ def has_external_data(path: Path) -> bool:
     """
     with open_regular(path) as file:
         if not file.seek(0, 2):
-            raise InvalidBundle(f"{path.name} is empty, not an ONNX model: make the bundle anew.")
+            return points_outside(b"", path.name)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                return _is_external(data, "Model", 0, len(data), 0)
-            except (IndexError, ValueError):
-                raise InvalidBundle(f"{path.name} is not an ONNX model: make the bundle anew.") from None
+            return points_outside(data, path.name)
 
 
-def _is_external(data: mmap.mmap, message: str, start: int, end: int, depth: int) -> bool:
+def points_outside(data: "Buffer", name: str) -> bool:
+    """The same of an ONNX file's content; ``name`` is the file's."""
+    if not len(data):
+        raise InvalidBundle(f"{name} is empty, not an ONNX model: make the bundle anew.")
+    try:
+        return _is_external(data, "Model", 0, len(data), 0)
+    except (IndexError, ValueError):
+        raise InvalidBundle(f"{name} is not an ONNX model: make the bundle anew.") from None
+
+
+def _is_external(data: "Buffer", message: str, start: int, end: int, depth: int) -> bool:
     if depth > _MAX_DEPTH:
         raise ValueError
     for field, wire, first, last in _fields(data, start, end):
@@ -58,7 +70,7 @@ def _is_external(data: mmap.mmap, message: str, start: int, end: int, depth: int
     return False
 
 
-def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: "Buffer", position: int, end: int) -> "Iterator[tuple[int, int, int, int]]":
     """Yield (field, wire type, first, last): the payload's bounds, or for a varint its value and 0."""
     while position < end:
         key, position = _varint(data, position)
@@ -79,7 +91,7 @@ def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int
         position += length
 
 
-def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+def _varint(data: "Buffer", position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[position]

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from bundle.digests import file_entry, open_regular
+from bundle.digests import measure
 from bundle.errors import DigestMismatch, InvalidBundle
 from bundle.external_data import has_external_data
+from bundle.files import manifest_bytes, open_regular
 from bundle.layout import (
     BUNDLE_FILES,
     MANIFEST_FILE,
     MAX_FILE_BYTES,
-    MAX_MANIFEST_BYTES,
     check_address,
     check_listing,
     check_names,
 )
-from bundle.manifest import Manifest, check_name, decode, digest_of, encode
+from bundle.manifest import FileEntry, Manifest, check_name, decode, digest_of, encode
 
 _PARTIAL = ".partial-"
 
@@ -83,19 +83,7 @@ def read(folder: Path) -> Manifest:
     Raises:
         InvalidBundle: there is no manifest, or it is not one that this release reads.
     """
-    path = folder / MANIFEST_FILE
-    try:
-        with open_regular(path) as file:
-            data = file.read(MAX_MANIFEST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InvalidBundle(
-            f"{folder} is not a bundle: it holds no {MANIFEST_FILE}. Name the folder that `optimize` printed."
-        ) from None
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise InvalidBundle(
-            f"{MANIFEST_FILE} is larger than {MAX_MANIFEST_BYTES} bytes: make the bundle anew."
-        )
-    return decode(data)
+    return decode(manifest_bytes(folder))
 
 
 def verify(folder: Path, digest: str | None = None) -> Manifest:
@@ -121,6 +109,12 @@ def verify(folder: Path, digest: str | None = None) -> Manifest:
             "all of its data inside."
         )
     return manifest
+
+
+def file_entry(path: Path) -> FileEntry:
+    """What a manifest says of the regular file at ``path``."""
+    sha256, size = measure(path)
+    return FileEntry(sha256=sha256, size=size)
 
 
 def _check_folder(folder: Path, manifest: Manifest) -> None:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from bundle.digests import file_entry, open_regular
 from bundle.errors import InvalidBundle, LabelMoved, NotFound, RegistryError
-from bundle.folder import partial_folder, place, verify
+from bundle.files import open_regular
+from bundle.folder import file_entry, partial_folder, place, verify
 from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_MANIFEST_BYTES, check_address, check_listing
 from bundle.manifest import Manifest, check_name, decode, digest_of
 

@@ -7,7 +7,7 @@ TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bundle.manifest import Manifest, TensorSpec
+    from bundle.served import Manifest, TensorSpec
     from handlers.inference.ort import Session
     from handlers.inference.tensor import Tensor
 

@@ -1,140 +1,152 @@
-"""GET an object from S3: retried while that can help, bounded in time, handed on piece by piece."""
-
-import random
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Self
-from urllib.parse import urlsplit
-
-import msgspec
+"""Objects of one S3 bucket: where it is, how a request is signed, and what a refusal means."""
 
 from handlers.inference.errors import InitError
-from handlers.inference.fetch.sigv4 import Credentials, encode_path, sign_get
+from handlers.inference.fetch.http import Endpoint, Interrupted, parse_url
+from handlers.inference.fetch.retries import Connections, Patience
+from handlers.inference.fetch.sigv4 import encode_path, sign_get
 
-_PIECE = 1024**2
+TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from handlers.inference.fetch.credentials import Credentials
+    from handlers.inference.fetch.http import Connection
+
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_HOST_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")
+_OF_CREDENTIALS = frozenset(
+    {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+)
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait and how often to try again.
-
-    A try may take ``start`` seconds plus one for every ``slowest`` bytes; no single read may take longer than
-    ``read`` seconds. Between tries: up to ``backoff`` seconds, doubled each time ("full jitter").
-    """
-
-    tries: int = 5
-    read: float = 5.0
-    start: float = 5.0
-    slowest: float = 2e6
-    backoff: float = 0.1
+class Changed(Exception):
+    """The object is not what it was, or not what was pushed: nothing that was read of it may be used."""
 
 
-class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+class Bucket:
     """A bucket and the way to it."""
 
-    name: str
-    scheme: str
-    host: str
-    prefix: str
-    credentials: Credentials
-    patience: Patience = Patience()
+    __slots__ = ("_connections", "credentials", "endpoint", "name", "patience", "prefix")
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, prefix: str, credentials: "Credentials", patience: Patience
+    ) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.prefix = prefix
+        self.credentials = credentials
+        self.patience = patience
+        self._connections = Connections(endpoint, patience)
 
     @classmethod
     def from_environment(
-        cls, name: str, credentials: Credentials, environ: Mapping[str, str], patience: Patience | None = None
-    ) -> Self:
-        """Virtual-hosted style on AWS; path style elsewhere, and where a dot in the name breaks TLS."""
-        endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-        scheme, prefix = "https", f"/{name}"
-        region = credentials.region
-        aws = f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-        if endpoint:
-            parts = urlsplit(endpoint)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
-                raise InitError(
-                    f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is '{endpoint}', which is no http(s) URL."
-                )
-            scheme, host, prefix = parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{name}"
-        elif "." in name:
-            host = aws
-        else:
-            host, prefix = f"{name}.{aws}", ""
-        return cls(
-            name=name,
-            scheme=scheme,
-            host=host,
-            prefix=prefix,
-            credentials=credentials,
-            patience=patience or Patience(),
-        )
-
-    def get(self, key: str, consume: Callable[[Iterator[bytes]], None], limit: int) -> None:
-        """GET ``key`` and give ``consume`` its bytes, in pieces, anew in every try.
+        cls,
+        name: str,
+        credentials: "Credentials",
+        environ: "Mapping[str, str]",
+        patience: Patience | None = None,
+    ) -> "Bucket":
+        """Virtual-hosted style on AWS; path style elsewhere, and where a dot in the name breaks TLS.
 
         Raises:
-            InitError: S3 refuses, has no such object, or fails in every try; it names cause and key.
+            InitError: a variable holds what cannot be an address; the sentence names it.
         """
-        where = f"s3://{self.name}/{key}"
-        for attempt in range(self.patience.tries):
-            if attempt:
-                time.sleep(random.uniform(0, self.patience.backoff * 2**attempt))  # noqa: S311 - jitter
-            try:
-                self._try(key, where, consume, limit)
-            except (_Transient, OSError, HTTPException) as error:
-                cause = str(error) or type(error).__name__
-            else:
-                return
-        raise InitError(
-            f"{where} could not be read in {self.patience.tries} tries (the last: {cause}): check the "
-            "function's way to S3, and try again."
-        )
+        region = credentials.region
+        for variable, value in (("COLDPRESS_BUCKET", name), ("AWS_REGION", region)):
+            if not _HOST_LETTERS.issuperset(value):
+                raise InitError(f"{variable} is '{ascii(value)[1:-1]}', which cannot be one: correct it.")
+        aws = f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+        variable = "AWS_ENDPOINT_URL_S3" if environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
+        if environ.get(variable):
+            endpoint, path = parse_url(environ[variable], variable)
+            prefix = f"{path.rstrip('/')}/{name}"
+        elif "." in name:
+            endpoint, prefix = Endpoint("https", aws), f"/{name}"
+        else:
+            endpoint, prefix = Endpoint("https", f"{name}.{aws}"), ""
+        return cls(name, endpoint, prefix, credentials, patience or Patience())
 
-    def _try(self, key: str, where: str, consume: Callable[[Iterator[bytes]], None], limit: int) -> None:
+    def get(self, key: str, limit: int) -> bytes:
+        """The object ``key``.
+
+        Raises:
+            InitError: S3 refuses, has no such object, or fails in every try, or the object has more than
+                ``limit`` bytes; the sentence names cause and key.
+        """
+        body = bytearray()
+
+        def once(connection: "Connection") -> None:
+            nonlocal body
+            self.ask(connection, key, limit, {})
+            if connection.length > limit:
+                raise InitError(f"{self.where(key)} has more than {limit} bytes: push it again.")
+            body = bytearray(connection.length)
+            for _ in connection.read(memoryview(body)):
+                pass
+
+        self.attempt(key, once)
+        return bytes(body)
+
+    def ask(self, connection: "Connection", key: str, size: int, headers: "Mapping[str, str]") -> None:
+        """Ask for ``size`` bytes of ``key``; the answer's head has been read and is good.
+
+        Raises:
+            InitError: S3 refuses or has no such object.
+            Changed: the object is another, or another size, than ``headers`` demand.
+            OSError: another try may help.
+        """
         path = encode_path(f"{self.prefix}/{key}")
-        connect = HTTPSConnection if self.scheme == "https" else HTTPConnection
-        connection = connect(self.host, timeout=self.patience.read)
-        try:
-            deadline = time.monotonic() + self.patience.start + limit / self.patience.slowest
-            connection.request("GET", path, headers=sign_get(self.host, path, self.credentials))
-            response = connection.getresponse()
-            if response.status != 200:
-                raise _refusal(response, where)
-            consume(_pieces(response, deadline))
-        finally:
-            connection.close()
+        signed = sign_get(self.endpoint.host, path, self.credentials)
+        status = connection.get(path, {**signed, **headers}, self.patience.deadline(size))
+        if status in (412, 416):
+            raise Changed
+        if status != (206 if "range" in headers else 200):
+            raise self._refusal(connection, key)
+
+    def attempt(self, key: str, once: "Callable[[Connection], None]") -> None:
+        """Do ``once``, which reads ``key``, until it succeeds or no try is left."""
+        advice = "check the function's way to S3, and try again"
+        self._connections.attempt(self.where(key), advice, once)
+
+    def where(self, key: str) -> str:
+        """The object's address, for sentences."""
+        return f"s3://{self.name}/{key}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+
+    def _refusal(self, connection: "Connection", key: str) -> Exception:
+        status = connection.status
+        code = _code(connection.explanation())
+        cause = f"{status} {code}" if code else str(status)
+        if status < 300:
+            return Interrupted(f"status {status} in answer to another question")
+        if status in _TRANSIENT:
+            return Interrupted(cause)
+        if code in _OF_CREDENTIALS:
+            advice = "its credentials have expired or are wrong; start the function anew, with good ones"
+        elif code == "RequestTimeTooSkewed":
+            advice = "set this machine's clock"
+        elif status == 404:
+            advice = "push the bundle, or correct COLDPRESS_BUCKET, COLDPRESS_MODEL and COLDPRESS_DIGEST"
+        elif status == 403:
+            advice = "allow the function's role s3:GetObject on it (S3 also says so of a missing object)"
+        elif status in (301, 307, 400):
+            advice = (
+                f"set the region and endpoint to the bucket's{_region(connection)}, and check the credentials"
+            )
+        else:
+            advice = "check the endpoint"
+        return InitError(f"S3 does not give {self.where(key)} ({cause}): {advice}.")
 
 
-class _Transient(Exception):
-    """Worth another try."""
+def _code(explanation: str) -> str:
+    """S3's name for what is wrong, such as ``NoSuchKey``; nothing else of what it says is repeated."""
+    code = explanation.partition("<Code>")[2].partition("</Code>")[0]
+    return code if code.isascii() and code.isalnum() and len(code) <= 64 else ""
 
 
-def _pieces(response: HTTPResponse, deadline: float) -> Iterator[bytes]:
-    expected = response.getheader("content-length")
-    received = 0
-    # read1 returns what has come so far, so that a trickle cannot hold us beyond the deadline.
-    while piece := response.read1(_PIECE):
-        received += len(piece)
-        if time.monotonic() > deadline:
-            raise _Transient(f"too slow: {received} bytes until the deadline")
-        yield piece
-    if expected is not None and received != int(expected):
-        raise _Transient(f"the connection ended after {received} of {expected} bytes")
-
-
-def _refusal(response: HTTPResponse, where: str) -> Exception:
-    body = response.read(4096).decode(errors="replace")
-    found = re.search(r"<Code>(\w{1,64})</Code>", body)
-    cause = f"{response.status} {found[1]}" if found else str(response.status)
-    if response.status in _TRANSIENT:
-        return _Transient(cause)
-    if response.status == 404:
-        advice = "push the bundle, or correct COLDPRESS_BUCKET, COLDPRESS_MODEL and COLDPRESS_DIGEST"
-    elif response.status == 403:
-        advice = "allow the function's role s3:GetObject on it (S3 also says so of a missing object)"
-    elif response.status in (301, 307, 400):
-        advice = "set the region and endpoint to the bucket's, and check the credentials"
-    else:
-        advice = "check the endpoint"
-    return InitError(f"S3 does not give {where} ({cause}): {advice}.")
+def _region(connection: "Connection") -> str:
+    region = connection.headers.get("x-amz-bucket-region", "")
+    return f" ({region})" if region and _HOST_LETTERS.issuperset(region) else ""
