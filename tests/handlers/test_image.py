@@ -24,6 +24,11 @@ RUN = ["--cgroup-manager", "cgroupfs", "--runtime", "runc", "run", "--rm", "--ne
 RUN += ["--ulimit", "nproc=4096:4096"]
 RIE = shutil.which("aws-lambda-rie", path=str(Path(sys.executable).parent))
 
+ENTRIES = {
+    "own loop": ["python3", "-I", "-S", "/var/task/handlers/inference/bootstrap.py"],
+    "awslambdaric": ["python3", "-m", "awslambdaric", "handlers.inference.app.handler"],
+}
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
@@ -73,14 +78,14 @@ def machine_files() -> list[Path]:
     return [path for path in (configuration, *sorted(outermost)) if path.exists()]
 
 
-@pytest.fixture
-def address(image: str, affine_bundle: Path) -> Iterator[tuple[str, int]]:
+@pytest.fixture(params=ENTRIES)
+def address(request: pytest.FixtureRequest, image: str, affine_bundle: Path) -> Iterator[tuple[str, int]]:
     port, name = 9180, "coldpress-test"
     options = ["--name", name, "--user", "1000:1000", "--read-only", "--entrypoint", "/rie"]
     volumes = ["--volume", f"{affine_bundle}:/bundle:ro", "--volume", f"{RIE}:/rie:ro"]
     ports = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     ports += ["--runtime-api-address", "127.0.0.1:9181"]
-    command = [*ports, "python3", "-m", "awslambdaric", "handlers.inference.app.handler"]
+    command = [*ports, *ENTRIES[request.param]]
     variables = ["--env", "COLDPRESS_BUNDLE_DIR=/bundle"]
     process = subprocess.Popen(["podman", *RUN, *options, *volumes, *variables, image, *command])
     yield "127.0.0.1", port
@@ -112,13 +117,25 @@ def test_the_image_answers(address):
     assert reply["body"] == '{"predictions":[[3.0,5.0,7.0]]}'
 
 
-def test_the_image_holds_bytecode_and_no_sdk(image):
+def test_the_image_starts_our_own_loop(image):
+    result = podman("image", "inspect", "--format", "{{json .Config}}", image, capture_output=True)
+    configuration = json.loads(result.stdout)
+    assert configuration["Entrypoint"] == ENTRIES["own loop"]
+    assert not configuration.get("Cmd")
+
+
+def test_the_image_holds_bytecode_and_only_what_runs(image):
     code = (
         "import importlib.util, pathlib, sys\n"
         "task = pathlib.Path('/var/task')\n"
         "absent = [p for p in task.rglob('*.py') if p.parent.name != 'tests' and\n"
         "    not pathlib.Path(importlib.util.cache_from_source(str(p))).exists()]\n"
-        "print(len(absent), [importlib.util.find_spec(n) is None for n in ('boto3', 'botocore', 'onnx')])\n"
+        "names = ('boto3', 'botocore', 'onnx', 'numpy', 'msgspec')\n"
+        "libraries = len(list(task.rglob('*onnxruntime*.so*')))\n"
+        "size = sum(p.stat().st_size for p in task.rglob('*') if p.is_file())\n"
+        "print(len(absent), [n for n in names if importlib.util.find_spec(n)], libraries, size)\n"
     )
     result = podman(*RUN, "--entrypoint", "python3", image, "-c", code, capture_output=True)
-    assert result.stdout.decode().split(" ", 1) == ["0", "[True, True, True]\n"]
+    absent, found, libraries, size = result.stdout.decode().split()
+    assert (absent, found, libraries) == ("0", "[]", "1")
+    assert int(size) < 50e6
