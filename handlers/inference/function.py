@@ -27,7 +27,8 @@ class Function:
     """
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
-        self._service = Service(load(from_environment(environ), environ))
+        label = environ.get("COLDPRESS_LABEL") or None
+        self._service = Service(load(from_environment(environ), environ), label)
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
 

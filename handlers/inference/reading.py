@@ -137,16 +137,19 @@ def _read_numbers(value: Array, spec: "TensorSpec") -> Tensor | None:
 
 def _regular_shape(value: Array, spec: "TensorSpec") -> list[int]:
     """The lengths of lists in lists, all of one length at one depth; of the innermost only their number."""
-    shape = [len(value)]
-    level: list[Any] = [value]
-    while shape[-1] and type(level[0][0]) is Array:
-        level = [row for rows in level for row in rows]
-        if set(map(type, level)) != {Array}:
-            raise _ragged(spec)
-        lengths = set(map(len, level))
+    shape, level, first = [len(value)], [value], value
+    while shape[-1] and type(first := first[0]) is Array:
+        lengths: set[int] = set()
+        try:
+            for outer in level:
+                lengths.update(map(len, outer))
+        except TypeError:  # a number among the lists
+            raise _ragged(spec) from None
         if len(lengths) > 1:
             raise _ragged(spec)
         shape.append(lengths.pop())
+        if shape[-1] and type(first[0]) is Array:
+            level = [row for outer in level for row in outer]
     return shape
 
 

@@ -64,6 +64,12 @@ def test_what_can_be_asked_about_it(affine_service, path, content):
     assert (response.status, json.loads(response.body)) == (200, content)
 
 
+def test_the_repository_has_one_model(affine_service):
+    """What Triton's and MLServer's clients post to see what there is."""
+    response = affine_service.answer(Request("POST", "/v2/repository/index", body=b"{}"))
+    assert json.loads(response.body) == [{"name": "toy", "version": "1", "state": "READY", "reason": ""}]
+
+
 def test_server_metadata_names_the_extension(affine_service):
     content = json.loads(get(affine_service, "/v2").body)
     assert content["name"] == "coldpress"
@@ -87,6 +93,31 @@ def test_null_is_as_good_as_left_out(affine_service):
     response = post(affine_service, {**nothing, "inputs": [{**X, "parameters": None}]})
     assert response.status == 200
     assert "id" not in json.loads(response.body)
+
+
+def test_parameters_and_unknown_fields_may_hold_lists(affine_service):
+    extra = {"parameters": {"tags": [["a", "["], []]}, "client": [[1]]}
+    response = post(affine_service, {**extra, "id": "[[", "inputs": [{**X, **extra}]})
+    assert json.loads(response.body)["outputs"][0]["data"] == [3, 5, 7]
+    hidden = post(affine_service, {**extra, "inputs": [{**X, "data": [1, [], [2, 3]]}]})
+    assert hidden.status == 400
+    assert "ragged" in error(hidden)
+
+
+def test_the_version_may_be_named(affine_service):
+    for path, status in (("/v2/models/toy/versions/1/infer", 200), ("/v2/models/toy/versions/2/infer", 404)):
+        request = Request("POST", path, body=json.dumps({"inputs": [X]}).encode())
+        assert affine_service.answer(request).status == status
+
+
+def test_what_only_python_reads_is_answered(affine_service):
+    """Bodies that simdjson refuses: NaN, half a surrogate pair, integers beyond 64 bits."""
+    x = b'{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, %b, 3]}'
+    body = b'{"id": "\\ud800", "inputs": [' + x + b"]}"
+    for number, status in ((b"2", 200), (b"NaN", 200), (str(10**30).encode(), 400)):
+        response = post(affine_service, body % number)
+        assert response.status == status
+        strict(response.body)
 
 
 def test_outputs_are_selected(make_service):

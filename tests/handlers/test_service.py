@@ -1,13 +1,14 @@
 import gzip
 import json
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handlers.inference.encodings import MAX_INFLATED_BYTES
 from handlers.inference.errors import InitError
 from handlers.inference.messages import Request, Response
-from handlers.inference.encodings import MAX_INFLATED_BYTES
 from handlers.inference.service import Service
 
 ROWS = b'{"instances": [[1, 2, 3]]}'
@@ -57,6 +58,9 @@ def test_paths_and_methods_that_there_are_not(affine_service, method, path, stat
 
 def test_the_path_may_be_percent_encoded(affine_service):
     assert ask(affine_service, "POST", "/v1/models/toy%3Apredict", ROWS).body == ANSWER
+    assert ask(affine_service, "POST", "/v1/models/t%6fy%3apredict", ROWS).body == ANSWER
+    for path in ("/v1/models/toy%", "/v1/models/%zz", "/v1/models/%ff%4", "/v1/models/ü%c3%bc"):
+        assert ask(affine_service, "GET", path).status == 404
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,49 @@ def test_gzip(affine_service):
     assert post(ROWS, "br").status == 415
 
 
+def test_deflate(affine_service):
+    body = zlib.compress(ROWS)
+    assert (
+        ask(affine_service, "POST", "/v1/models/toy:predict", body, content_encoding="deflate").body == ANSWER
+    )
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate", "gzip"),
+        ("deflate;q=0.5", "deflate"),
+        ("br, GZIP;q=1.0", "gzip"),
+        ("gzip;q=0, br", None),
+        ("identity", None),
+        ("", None),
+    ],
+)
+def test_long_answers_are_compressed_for_who_accepts_it(make_service, accepted, encoding):
+    body = b'{"inputs": [30000]}'
+    plain = ask(make_service("expand"), "POST", "/v1/models/toy:predict", body)
+    response = ask(make_service("expand"), "POST", "/v1/models/toy:predict", body, accept_encoding=accepted)
+    assert response.headers.get("content-encoding") == encoding
+    decode = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}[encoding]
+    assert decode(response.body) == plain.body
+    short = ask(
+        make_service("expand"), "POST", "/v1/models/toy:predict", b'{"inputs": [3]}', accept_encoding=accepted
+    )
+    assert "content-encoding" not in short.headers
+
+
+def test_the_label_of_the_urls(affine_service):
+    service = Service(affine_service.model, "canary")
+    assert ask(service, "POST", "/v1/models/toy/labels/canary:predict", ROWS).body == ANSWER
+    for path in ("/v1/models/toy/labels/canary", "/v1/models/toy/labels/canary/metadata"):
+        assert ask(service, "GET", path).status == 200
+    other = ask(service, "GET", "/v1/models/toy/labels/stable")
+    assert (other.status, error(other)) == (
+        404,
+        "there is no label 'stable' of 'toy' here: this endpoint knows 'canary'.",
+    )
+
+
 def test_a_gzip_bomb_is_refused(affine_service):
     bomb = gzip.compress(bytes(MAX_INFLATED_BYTES + 1), 1)
     response = ask(affine_service, "POST", "/v1/models/toy:predict", bomb, content_encoding="gzip")
@@ -121,7 +168,9 @@ def test_a_folder_that_holds_no_bundle(tmp_path):
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\ud800")
 names = st.sampled_from(
     ["instances", "inputs", "outputs", "signature_name", "name", "shape", "datatype", "data", "id", "x", "y"]
-) | st.sampled_from(["parameters", "b64", "binary_data_size", "binary_data_output", "binary_data"])
+) | st.sampled_from(
+    ["parameters", "b64", "binary_data_size", "binary_data_output", "binary_data", "examples", "context"]
+)
 values = st.recursive(
     scalars | st.sampled_from(["x", "y", "FP32", "serving_default"]),
     lambda inner: (
@@ -132,6 +181,7 @@ values = st.recursive(
 VALID = [
     {"instances": [[1, 2, 3]]},
     {"inputs": {"x": [[1, 2, 3]]}},
+    {"examples": [{"x": [1, 2, 3]}], "context": {}},
     {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3], "parameters": {}}]},
     {
         "id": "1",
@@ -173,11 +223,13 @@ def bodies(draw):
 
 
 PATHS = ["/v1/models/toy:predict", "/v2/models/toy/infer", "/v1/models/toy", "/v2/models/toy", "/v2", "/x"]
+PATHS += ["/v1/models/toy:regress", "/v1/models/toy:classify", "/v2/repository/index"]
 header_sets = st.fixed_dictionaries(
     {},
     optional={
         "content-type": st.sampled_from(["application/json", "text/xml", "é", ""]) | st.text(max_size=9),
         "content-encoding": st.sampled_from(["gzip", "identity", "br"]),
+        "accept-encoding": st.sampled_from(["gzip", "*"]) | st.text(max_size=9),
         "inference-header-content-length": st.integers(-1, 300).map(str) | st.text(max_size=4),
     },
 )

@@ -1,10 +1,12 @@
 import base64
+import copy
 import json
 
 import msgspec
 import onnx
 import pytest
 
+from handlers.inference.dataplane import Model
 from handlers.inference.messages import Request, Response
 from handlers.inference.service import Service
 
@@ -110,6 +112,112 @@ def test_strings_and_binary_strings(make_service):
     not_text = post(make_service("identity string"), {"instances": [[{"b64": "/w=="}]]})
     assert not_text.status == 400
     assert "UTF-8" in error(not_text)
+
+
+@pytest.mark.parametrize(("key", "answer_key"), [("instances", "predictions"), ("inputs", "outputs")])
+def test_binary_strings_alone_are_no_objects_of_inputs(make_bundle, key, answer_key):
+    model = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.STRING, ["n"])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "test",
+        [model],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.STRING, ["n"])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    service = Service.from_folder(
+        make_bundle(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9))
+    )
+    response = post(service, {key: [{"b64": "aGk="}, "there"]})
+    assert json.loads(response.body) == {answer_key: ["hi", "there"]}
+
+
+def test_a_scalar_needs_no_list(make_bundle):
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "x"], ["y"])],
+        "test",
+        [value("x", onnx.TensorProto.FLOAT, [])],
+        [value("y", onnx.TensorProto.FLOAT, [])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    service = Service.from_folder(
+        make_bundle(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9))
+    )
+    assert (
+        post(service, {"inputs": 2.5}).body
+        == post(service, {"inputs": {"x": 2.5}}).body
+        == b'{"outputs":5.0}'
+    )
+    rows = post(service, {"instances": [1]})
+    assert rows.status == 400
+    assert "shape [1], but the model takes []" in error(rows)
+
+
+@pytest.fixture
+def classifier(make_service):
+    """Classes a, b, c with the scores 2 x + 1 of float32 [batch, 3]."""
+    return with_labels(make_service("affine"), ["a", "b", '"c"'])
+
+
+def with_labels(service: Service, labels: list[str]) -> Service:
+    manifest, session = copy.copy(service.model.manifest), service.model._session
+    manifest.class_labels = labels
+    return Service(Model(manifest, session, name="toy", version="1"))
+
+
+def test_classes_with_their_scores(classifier):
+    body = {"signature_name": "serving_default", "examples": [{"x": [1, 2, 3]}, {"x": [0, 0, 0.1]}]}
+    response = post(classifier, body, "/v1/models/toy:classify")
+    assert response.body == (
+        b'{"results":[[["a",3.0],["b",5.0],["\\"c\\"",7.0]],[["a",1.0],["b",1.0],["\\"c\\"",1.2]]]}'
+    )
+    shared = post(classifier, {"context": {"x": [1, 2, 3]}, "examples": [{}, {}]}, "/v1/models/toy:classify")
+    assert len(json.loads(shared.body)["results"]) == 2
+
+
+def test_values_by_regression(make_service):
+    response = post(make_service("identity float32"), {"examples": [{"x": [1]}]}, "/v1/models/toy:regress")
+    assert response.body == b'{"results":[1.0]}'
+    logs = post(make_service("logarithm"), {"examples": [{"x": 1}, {"x": 0}]}, "/v1/models/toy:regress")
+    assert logs.body == b'{"results":[0.0,-Infinity]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "'examples' must be a list of at least one example"),
+        ({"examples": []}, "at least one example"),
+        ({"examples": {"x": [1, 2, 3]}}, "at least one example"),
+        (
+            {"examples": [[1, 2, 3]]},
+            "example 0 of 'examples', with 'context', must be an object with exactly",
+        ),
+        ({"examples": [{"x": [1, 2, 3]}, {"y": [1, 2, 3]}]}, "example 1 of 'examples'"),
+        ({"examples": [{"x": [1, 2, 3]}], "context": 5}, "'context' must be an object"),
+        ({"examples": [{"x": [1, 2, 3]}], "context": {"x": 1}}, "example 0 of 'examples' has a feature"),
+        ({"examples": [{"x": [1, 2]}]}, "has shape [1, 2], but the model takes [batch, 3]"),
+        ({"examples": [{"x": [1, 2, 3]}], "signature_name": "other"}, "no signature 'other'"),
+    ],
+)
+def test_wrong_examples_are_refused(classifier, body, sentence):
+    response = post(classifier, body, "/v1/models/toy:classify")
+    assert response.status == 400
+    assert sentence in error(response)
+
+
+def test_models_that_neither_classify_nor_regress_say_so(make_service, affine_service):
+    body = {"examples": [{"x": [1, 2, 3]}]}
+    unlabelled = post(affine_service, body, "/v1/models/toy:classify")
+    assert (unlabelled.status, "no class labels" in error(unlabelled)) == (400, True)
+    regress = post(affine_service, body, "/v1/models/toy:regress")
+    assert (regress.status, "one value for each example" in error(regress)) == (400, True)
+    two = post(make_service("two columns"), {"examples": [{"x": 1}]}, "/v1/models/toy:regress")
+    assert (two.status, "or more than one" in error(two)) == (400, True)
+    labels = with_labels(affine_service, ["only", "two"])
+    wrong = post(labels, body, "/v1/models/toy:classify")
+    assert (wrong.status, "scores of 2 classes" in error(wrong)) == (400, True)
+    wide = post(make_service("identity float32"), {"examples": [{"x": [1, 2]}]}, "/v1/models/toy:regress")
+    assert (wide.status, "answers with the shape [1, 2]" in error(wide)) == (400, True)
 
 
 def test_output_named_bytes_is_base64(make_bundle):

@@ -33,7 +33,8 @@ class Reply:
 
     def __init__(self, response: Response, envelope: dict[str, Any]) -> None:
         self.status = response.status
-        self._is_text = response.headers.get("content-type") == _JSON
+        headers = response.headers
+        self._is_text = headers.get("content-type") == _JSON and "content-encoding" not in headers
         self._envelope = {**envelope, "isBase64Encoded": not self._is_text}
         self._body = response.body if self._is_text else pybase64.b64encode(response.body)
 
