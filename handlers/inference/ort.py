@@ -58,14 +58,15 @@ _ELEMENT_TYPES = {dtype: number for number, dtype in _DTYPES.items()}
 
 _Word = ctypes.c_void_p
 _WORD = ctypes.sizeof(_Word)
-_BUFFER = 10  # struct Py_buffer has so many words: buf is the first, obj the second and len the third
+_BUFFER = 10  # struct Py_buffer has so many words, of which buf is the first and len the third
 _get_buffer = ctypes.pythonapi.PyObject_GetBuffer
 _get_buffer.argtypes = [ctypes.py_object, _Word, ctypes.c_int]
 _release_buffer = ctypes.pythonapi.PyBuffer_Release
 _release_buffer.argtypes = [_Word]
 _release_buffer.restype = None
-# The strictest alignment that ONNX Runtime's own allocations of initialisers rely on in a flatbuffer.
+# An ORT format model is a flatbuffer, whose vectors are aligned to at most so many bytes from its start.
 _MODEL_ALIGNMENT = 16
+_IN_PLACE = "session.use_ort_model_bytes_directly"
 
 
 class OrtError(Exception):
@@ -104,10 +105,11 @@ class Session:
         is_optimised: bool = False,
         config: "Mapping[str, str] | None" = None,
     ) -> None:
-        """Open an ONNX or ORT format model; bytes are kept for as long as the session lives.
+        """Open an ONNX or ORT format model.
 
         Args:
-            model: the file's path, or its content (aligned to 16 bytes, or it is copied).
+            model: the file's path, or its content, which the session keeps if ``config`` says that it uses it
+                in place; if it does not begin at a multiple of 16 it is copied.
             threads: how many threads work on one run.
             is_optimised: run the graph as it is, because it was optimised before.
             config: entries of onnxruntime_session_options_config_keys.h.
@@ -128,6 +130,8 @@ class Session:
             for key, value in (config or {}).items():
                 library.check(library.add_session_config_entry(options, key.encode(), value.encode()))
             self._open(model, options)
+            if _IN_PLACE not in (config or {}):
+                _release_buffer(self._model)
         finally:
             library.release_session_options(options)
         self.inputs = self._dtypes(
@@ -155,7 +159,8 @@ class Session:
         Raises:
             OrtError: ONNX Runtime refuses the tensors, or a node fails.
             ValueError: a name is unknown or missing, or data are not as long as dtype and shape say.
-            TypeError: data are no buffer, or of ``string`` no list of bytes.
+            TypeError, BufferError: data are no contiguous buffer, or of ``string`` no list of bytes.
+            KeyError: no tensor has that dtype.
         """
         names = tuple(outputs)
         if self._handle.value is None:
@@ -194,7 +199,7 @@ class Session:
 
     def close(self) -> None:
         """Release the model; no ``run`` may be under way."""
-        handle, self._handle = self._handle, _Word()
+        handle, self._handle.value = self._handle.value, None
         if handle:
             self._library.release_session(handle)
         _release_buffer(self._model)
@@ -302,20 +307,16 @@ _library: Library | None = None
 _lock = allocate_lock()
 
 
-def start(path: str | None = None) -> Library:
-    """The library with its environment, loaded by the first call (20 ms), which others wait for.
-
-    Args:
-        path: the library's file; by default what ``COLDPRESS_ORT_LIBRARY`` names, or else the one in the
-            installed onnxruntime package. Once the library is loaded it stays.
+def start() -> Library:
+    """The library with its environment, loaded by the first call (17 ms of CPU), which others wait for.
 
     Raises:
-        LibraryError: there is no such file, or its version is not one that this module knows.
+        LibraryError: there is no library, or its version is not one that this module knows.
     """
     global _library  # noqa: PLW0603 - ONNX Runtime's environment is one for the process
     with _lock:
         if _library is None:
-            _library = Library(path or os.environ.get("COLDPRESS_ORT_LIBRARY") or find_library())
+            _library = Library(find_library())
         return _library
 
 
@@ -334,10 +335,7 @@ def find_library() -> str:
         for file in files:
             if file.startswith("libonnxruntime."):
                 return os.path.join(folder, file)  # noqa: PTH118
-    raise LibraryError(
-        "there is no libonnxruntime: install the package onnxruntime, or name the library's file in "
-        "COLDPRESS_ORT_LIBRARY."
-    )
+    raise LibraryError("there is no libonnxruntime: install the package onnxruntime.")
 
 
 def _find_api(path: str) -> "tuple[str, ctypes._Pointer[ctypes.c_void_p]]":
@@ -345,7 +343,9 @@ def _find_api(path: str) -> "tuple[str, ctypes._Pointer[ctypes.c_void_p]]":
     try:
         get_base = ctypes.CDLL(path).OrtGetApiBase
     except (OSError, AttributeError) as error:
-        raise LibraryError(f"{path} is no ONNX Runtime library ({error}): name its file.") from None
+        raise LibraryError(
+            f"{path} is no ONNX Runtime library ({error}): install the package onnxruntime again."
+        ) from None
     get_base.restype = ctypes.POINTER(_Word)
     # struct OrtApiBase { GetApi(uint32_t version); GetVersionString(); }
     get_api, get_version = get_base()[:2]
@@ -443,8 +443,8 @@ class _Call:
         for index in range(self._inputs + self._outputs):
             value = words[index]
             if value:
-                release(value)
                 words[index] = None
+                release(value)
         for index in range(self._inputs):
             _release_buffer(self.values + (self._buffers + index * _BUFFER) * _WORD)
 
