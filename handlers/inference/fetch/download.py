@@ -93,7 +93,7 @@ class _Download:
             Changed: it is not of this size, or another object took its place in between.
         """
         if len(self._ranges) == 1:
-            self._read(self._ranges[0], self._hash)
+            self._read(self._waiting.pop(), self._hash)
         elif self._ranges:
             start_new_thread(self._work, ())
         while self._hashed < len(self._target):

@@ -194,7 +194,13 @@ class Connection:
         self._may_stay = version != "HTTP/1.0" and self.headers.get("connection", "").lower() != "close"
 
 
-def _connect(endpoint: Endpoint, patience: float) -> _socket.socket:
+class Socket(_socket.socket):
+    """A socket that TLS can hold weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+def _connect(endpoint: Endpoint, patience: float) -> Socket:
     """Connect to the first of the host's addresses that lets us."""
     # As bytes, or Python would load its tables of international names.
     found = _socket.getaddrinfo(
@@ -202,7 +208,7 @@ def _connect(endpoint: Endpoint, patience: float) -> _socket.socket:
     )
     failure: OSError | None = None
     for family, kind, protocol, _, address in found:
-        connection = _socket.socket(family, kind, protocol)
+        connection = Socket(family, kind, protocol)
         try:
             connection.settimeout(patience)
             connection.connect(address)

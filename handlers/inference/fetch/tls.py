@@ -5,7 +5,6 @@ it is needed. Certificates are looked up in the system's folder by their names w
 reading all of some 140 from one file takes 20 ms.
 """
 
-import _socket
 import _ssl
 import os
 
@@ -15,12 +14,12 @@ TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handlers.inference.fetch.http import Socket
+
 _CERTIFICATE_REQUIRED = 2  # ssl.CERT_REQUIRED
 
 
-def secure(
-    connected: _socket.socket, host: str
-) -> "tuple[Callable[[memoryview], int], Callable[[bytes], object]]":
+def secure(connected: "Socket", host: str) -> "tuple[Callable[[memoryview], int], Callable[[bytes], object]]":
     """Shake hands as a client of ``host``; what reads into memory, and what sends.
 
     Raises:
