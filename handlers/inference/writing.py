@@ -67,8 +67,10 @@ def _unpacked(data: memoryview, dtype: str) -> "Sequence[float]":
 
 
 def _floats(values: "Sequence[float]", dtype: str) -> list[str]:
-    special = {i: value for i, value in enumerate(values) if value - value}  # NaN and the infinities
-    if special:
+    special: dict[int, float] = {}
+    total = sum(values)
+    if total - total:  # then a value is NaN or infinite, or their sum is
+        special = {i: value for i, value in enumerate(values) if value - value}
         values = [0.0 if i in special else value for i, value in enumerate(values)]
     texts = list(map(repr, values)) if dtype == "float64" else _shortest(values, dtype)
     for i, value in special.items():
@@ -78,22 +80,24 @@ def _floats(values: "Sequence[float]", dtype: str) -> list[str]:
 
 def _shortest(values: "Sequence[float]", dtype: str) -> list[str]:
     """The shortest decimals that ``dtype`` rounds to the same values; whole numbers with a ``.0``."""
-    *attempts, enough = _DIGITS[dtype]
-    texts = [""] * len(values)
-    todo = list(range(len(values)))
-    for digits in attempts:
-        if not todo:
-            break
-        tried = [values[i] for i in todo]
-        text = ",".join([f"%.{digits}g"] * len(tried)) % tuple(tried)
-        for i, decimal in zip(todo, text.split(","), strict=True):
-            texts[i] = decimal
-        todo = [
-            i for i, value, back in zip(todo, tried, _read_back(text, dtype), strict=True) if value != back
-        ]
-    for i in todo:
-        texts[i] = f"{values[i]:.{enough}g}"
+    if not values:
+        return []
+    few, more, enough = _DIGITS[dtype]
+    texts, longer = _try(few, values, dtype)
+    if longer:
+        better, longest = _try(more, [values[i] for i in longer], dtype)
+        for i, text in zip(longer, better, strict=True):
+            texts[i] = text
+        for i in longest:
+            texts[longer[i]] = f"{values[longer[i]]:.{enough}g}"
     return [text if "." in text or "e" in text else f"{text}.0" for text in texts]
+
+
+def _try(digits: int, values: "Sequence[float]", dtype: str) -> tuple[list[str], list[int]]:
+    """The decimals of so many digits, and where they are another value."""
+    text = ",".join([f"%.{digits}g"] * len(values)) % tuple(values)
+    back = _read_back(text, dtype)
+    return text.split(","), [i for i, value in enumerate(values) if value != back[i]]
 
 
 def _read_back(text: str, dtype: str) -> "Sequence[float]":

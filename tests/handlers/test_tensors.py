@@ -181,10 +181,16 @@ def test_what_is_written_reads_back(dtype, data):
         np.testing.assert_array_equal(to_array(read(written, dtype)), array)
 
 
-def test_non_finite_numbers_are_literals():
-    array = np.float32([np.nan, -np.inf, 1, np.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_non_finite_numbers_are_literals(dtype):
+    array = np.array([np.nan, -np.inf, 1, np.inf], dtype)
     assert write(array) == "[NaN,-Infinity,1.0,Infinity]"
-    np.testing.assert_array_equal(to_array(read(write(array), "float32")), array)
+    np.testing.assert_array_equal(to_array(read(write(array), dtype)), array)
+    assert write(np.array([np.nan], dtype)) == "[NaN]"
+
+
+def test_large_numbers_whose_sum_is_infinite():
+    assert write(np.float64([1.7e308, 1.7e308, -0.0])) == "[1.7e+308,1.7e+308,-0.0]"
 
 
 def test_long_tensors_are_short_to_their_end():
