@@ -1,13 +1,11 @@
-"""From S3 (moto's), from a server that misbehaves, and from a folder: all verified, or one sentence."""
+"""From the environment to a model that answers: from S3 (moto's), from a folder, from an image."""
 
 import contextlib
 import hashlib
 import shutil
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -17,22 +15,20 @@ import onnx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from bundle.folder import read
 from bundle.manifest import FileEntry, decode, digest_of, encode
-from handlers.inference import loading
 from handlers.inference.errors import InitError
-from handlers.inference.fetch.s3 import Bucket, Patience
-from handlers.inference.fetch.sigv4 import Credentials
+from handlers.inference.fetch import download as downloading
 from handlers.inference.loading import load
 from handlers.inference.settings import Settings, from_environment
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-central-1"}
-IMPATIENT = Patience(tries=3, read=0.3, start=0.5, slowest=1e8, backoff=0.01)
+from handlers.inference.tensor import Tensor
+from tests.handlers.s3_server import serving
 
 
 def environment(folder: Path, endpoint: str) -> dict[str, str]:
     return {
-        **CREDENTIALS,
+        "AWS_ACCESS_KEY_ID": "AKIA",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "eu-central-1",
         "AWS_ENDPOINT_URL_S3": endpoint,
         "COLDPRESS_MODEL": "toy",
         "COLDPRESS_BUCKET": "registry",
@@ -40,8 +36,13 @@ def environment(folder: Path, endpoint: str) -> dict[str, str]:
     }
 
 
-def load_from(environ: dict[str, str], scratch: Path):
-    return load(from_environment(environ), environ, scratch)
+def load_from(environ: dict[str, str]):
+    return load(from_environment(environ), environ)
+
+
+def check_answers(model) -> None:
+    x = Tensor("float32", (1, 3), memoryview(np.float32([1, 2, 3]).tobytes()))
+    assert np.frombuffer(model.infer({"x": x})["y"].data, np.float32).tolist() == [3, 5, 7]
 
 
 @pytest.fixture(scope="module")
@@ -53,240 +54,38 @@ def moto() -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.parametrize("serve", ["model.ort", "model.onnx"])
-def test_from_s3(moto, make_bundle, tmp_path, serve):
-    folder = make_bundle("affine", serve=serve)
-    s3 = boto3.client(
+@pytest.fixture
+def bucket(moto: str):
+    """The registry's bucket, through boto3."""
+    s3 = boto3.resource(
         "s3",
         endpoint_url=moto,
         region_name="eu-central-1",
         aws_access_key_id="AKIA",
         aws_secret_access_key="secret",
     )
-    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-        s3.create_bucket(Bucket="registry", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    bucket = s3.Bucket("registry")
+    with contextlib.suppress(s3.meta.client.exceptions.BucketAlreadyOwnedByYou):
+        bucket.create(CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    return bucket
+
+
+@pytest.mark.parametrize("range_bytes", [300, downloading.RANGE_BYTES])
+@pytest.mark.parametrize("serve", ["model.ort", "model.onnx"])
+def test_from_s3(moto, bucket, make_bundle, monkeypatch, serve, range_bytes):
+    monkeypatch.setattr(downloading, "RANGE_BYTES", range_bytes)
+    folder = make_bundle("affine", serve=serve)
     # What a server does not need is not there, so that fetching it would fail.
     for name in ("manifest.json", serve):
-        s3.upload_file(str(folder / name), "registry", f"models/toy/{folder.name}/{name}")
-    model = load_from(environment(folder, moto), tmp_path)
-    np.testing.assert_array_equal(model.infer({"x": np.float32([[1, 2, 3]])})["y"], [[3, 5, 7]])
-    kept = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert kept == [serve]
+        bucket.upload_file(str(folder / name), f"models/toy/{folder.name}/{name}")
+    check_answers(load_from(environment(folder, moto)))
 
+
+def test_what_is_not_in_the_bucket(moto, bucket, affine_bundle):
     with pytest.raises(InitError, match=r"s3://registry/models/toy/0{64}/manifest.json \(404 NoSuchKey\)"):
-        load_from({**environment(folder, moto), "COLDPRESS_DIGEST": "0" * 64}, tmp_path)
-
-
-class Misbehaving(ThreadingHTTPServer):
-    """Serves a folder's files as ``models/toy/<digest>/<name>``, after what ``script`` does for that file."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder = folder
-        self.script: dict[str, list[Callable[[_Handler, bytes], None]]] = {}
-        self.asked: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Misbehaving
-
-    def do_GET(self) -> None:
-        name = self.path.rpartition("/")[2]
-        self.server.asked.append(name)
-        data = (self.server.folder / name).read_bytes()
-        steps = self.server.script.get(name, [])
-        (steps.pop(0) if len(steps) > 1 else steps[0] if steps else give)(self, data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def give(handler: _Handler, data: bytes) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
-def give_cut(handler: _Handler, data: bytes) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data[: len(data) // 2])
-
-
-def give_flipped(handler: _Handler, data: bytes) -> None:
-    give(handler, data[:-1] + bytes([data[-1] ^ 1]))
-
-
-def give_longer(handler: _Handler, data: bytes) -> None:
-    give(handler, data + b"x")
-
-
-def give_shorter(handler: _Handler, data: bytes) -> None:
-    give(handler, data[:-1])
-
-
-def say_nothing(handler: _Handler, _data: bytes) -> None:
-    with contextlib.suppress(OSError):
-        handler.connection.recv(1)  # returns when the client has gone
-
-
-def trickle(handler: _Handler, data: bytes) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        for byte in data:
-            handler.wfile.write(bytes([byte]))
-            handler.wfile.flush()
-            time.sleep(0.05)
-
-
-def hang_up(handler: _Handler, _data: bytes) -> None:
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def refuse(status: int, code: str) -> Callable[[_Handler, bytes], None]:
-    def step(handler: _Handler, _data: bytes) -> None:
-        body = f"<Error><Code>{code}</Code><Message>AKIA secret</Message></Error>".encode()
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return step
-
-
-@pytest.fixture
-def server(affine_bundle: Path) -> Iterator[Misbehaving]:
-    with Misbehaving(affine_bundle) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same behaviour in a hundredth of the time."""
-    original = Bucket.from_environment
-
-    def from_environment_impatiently(name, credentials, environ, patience=None):
-        return original(name, credentials, environ, patience or IMPATIENT)
-
-    monkeypatch.setattr(loading.Bucket, "from_environment", from_environment_impatiently)
-
-
-@pytest.mark.parametrize(
-    "step", [give_cut, hang_up, say_nothing, trickle, refuse(503, "SlowDown"), refuse(500, "InternalError")]
-)
-@pytest.mark.parametrize("name", ["manifest.json", "model.ort"])
-def test_what_may_pass_is_tried_again(server, affine_bundle, tmp_path, name, step):
-    server.script[name] = [step, give]
-    model = load_from(environment(affine_bundle, server.url), tmp_path)
-    np.testing.assert_array_equal(model.infer({"x": np.float32([[0, 0, 0]])})["y"], [[1, 1, 1]])
-    assert server.asked.count(name) == 2
-
-
-@pytest.mark.parametrize(
-    ("step", "outcome"),
-    [
-        (give_cut, (3, r"the connection ended after \d+ of \d+ bytes")),
-        (hang_up, (3, "closed connection without response|reset by peer")),
-        (say_nothing, (3, "timed out")),
-        (trickle, (3, "too slow")),
-        (refuse(503, "SlowDown"), (3, "503 SlowDown")),
-        (refuse(403, "AccessDenied"), (1, r"\(403 AccessDenied\): allow the function's role")),
-        (refuse(404, "NoSuchKey"), (1, r"\(404 NoSuchKey\): push the bundle")),
-        (refuse(301, "PermanentRedirect"), (1, r"\(301 PermanentRedirect\): set the region")),
-        (give_flipped, (1, "is not the file that was pushed")),
-        (give_longer, (1, "is not the file that was pushed")),
-        (give_shorter, (1, "is not the file that was pushed")),
-    ],
-)
-def test_what_does_not_pass_is_one_sentence_with_cause_and_key(
-    server, affine_bundle, tmp_path, step, outcome
-):
-    tries, cause = outcome
-    server.script["model.ort"] = [step]
-    with pytest.raises(InitError, match=cause) as caught:
-        load_from(environment(affine_bundle, server.url), tmp_path)
-    assert f"s3://registry/models/toy/{affine_bundle.name}/model.ort" in str(caught.value)
-    assert "secret" not in str(caught.value)
-    assert server.asked.count("model.ort") == tries
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_a_changed_manifest_is_refused(server, affine_bundle, tmp_path):
-    server.folder = changed(affine_bundle, tmp_path)
-    with pytest.raises(
-        InitError, match=r"s3://registry/.*/manifest\.json is refused: manifest\.json is not the"
-    ):
-        load_from(environment(affine_bundle, server.url), tmp_path)
-    assert "model.ort" not in server.asked
-
-
-def test_a_flipped_byte_in_the_manifest_is_refused(server, affine_bundle, tmp_path):
-    server.script["manifest.json"] = [give_flipped]
-    with pytest.raises(InitError, match=r"s3://registry/.*/manifest\.json is refused: "):
-        load_from(environment(affine_bundle, server.url), tmp_path)
-    assert "model.ort" not in server.asked
-
-
-def changed(folder: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    manifest = msgspec.structs.replace(read(folder), class_labels=["another"])
-    (copy / "manifest.json").write_bytes(encode(manifest))
-    return copy
-
-
-def test_a_consistent_manifest_of_another_digest_is_refused(server, affine_bundle, tmp_path):
-    copy = changed(affine_bundle, tmp_path)
-    manifest = read(copy)
-    manifest = msgspec.structs.replace(manifest, digest=digest_of(manifest))
-    (copy / "manifest.json").write_bytes(encode(manifest))
-    server.folder = copy
-    with pytest.raises(InitError, match="was asked for"):
-        load_from(environment(affine_bundle, server.url), tmp_path)
-
-
-def test_a_second_init_uses_the_file_of_the_first_if_it_is_whole(server, affine_bundle, tmp_path):
-    environ = environment(affine_bundle, server.url)
-    load_from(environ, tmp_path)
-    load_from(environ, tmp_path)
-    assert server.asked.count("model.ort") == 1
-    (kept,) = tmp_path.rglob("model.ort")
-    kept.write_bytes(b"half")
-    load_from(environ, tmp_path)
-    assert server.asked.count("model.ort") == 2
-    assert kept.read_bytes() == (affine_bundle / "model.ort").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("bucket", "region", "environ", "url"),
-    [
-        ("b", "eu-west-1", {}, "https://b.s3.eu-west-1.amazonaws.com"),
-        ("b.c", "eu-west-1", {}, "https://s3.eu-west-1.amazonaws.com/b.c"),
-        ("b", "cn-north-1", {}, "https://b.s3.cn-north-1.amazonaws.com.cn"),
-        ("b", "x", {"AWS_ENDPOINT_URL": "http://localhost:5000/"}, "http://localhost:5000/b"),
-        ("b", "x", {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://s3/p"}, "http://s3/p/b"),
-    ],
-)
-def test_where_a_bucket_is(bucket, region, environ, url):
-    found = Bucket.from_environment(bucket, Credentials("a", "b", None, region), environ)
-    assert f"{found.scheme}://{found.host}{found.prefix}" == url
-
-
-def test_an_endpoint_that_is_no_url():
-    with pytest.raises(InitError, match="AWS_ENDPOINT_URL"):
-        Bucket.from_environment("b", Credentials("a", "b", None, "x"), {"AWS_ENDPOINT_URL": "localhost:5000"})
+        load_from({**environment(affine_bundle, moto), "COLDPRESS_DIGEST": "0" * 64})
+    with pytest.raises(InitError, match=r"s3://elsewhere/.*/manifest.json \(404 NoSuchBucket\)"):
+        load_from({**environment(affine_bundle, moto), "COLDPRESS_BUCKET": "elsewhere"})
 
 
 @pytest.mark.parametrize("missing", ["COLDPRESS_BUCKET", "COLDPRESS_MODEL", "COLDPRESS_DIGEST"])
@@ -310,24 +109,78 @@ def from_folder(folder: Path, digest: str | None = None):
     return load(settings, {})
 
 
-def test_from_a_folder_with_no_more_than_is_served(affine_bundle, tmp_path):
+def from_image(folder: Path, digest: str = ""):
+    environ = {"COLDPRESS_BUNDLE_DIR": str(folder), "COLDPRESS_DIGEST": digest}
+    return load_from(environ)
+
+
+def verify(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "bundle.verify", *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture
+def served(affine_bundle: Path, tmp_path: Path) -> Path:
+    """A folder with no more than what is served."""
     for name in ("manifest.json", "model.ort"):
         shutil.copy(affine_bundle / name, tmp_path)
-    assert from_folder(tmp_path, affine_bundle.name).name == "toy"
+    return tmp_path
+
+
+@pytest.mark.parametrize("load_it", [from_folder, from_image])
+def test_from_a_folder_with_no_more_than_is_served(served, affine_bundle, load_it):
+    assert load_it(served, affine_bundle.name).name == "toy"
+    check_answers(load_it(served))
     with pytest.raises(InitError, match="was asked for"):
-        from_folder(tmp_path, "0" * 64)
-    (tmp_path / "model.ort").write_bytes(b"changed")
+        load_it(served, "0" * 64)
+    (served / "model.ort").write_bytes(b"changed")
     with pytest.raises(InitError, match=r"model\.ort is not the file that was written"):
-        from_folder(tmp_path)
-    (tmp_path / "model.ort").unlink()
+        load_it(served)
+    (served / "model.ort").unlink()
     with pytest.raises(InitError, match=r"holds no model\.ort"):
-        from_folder(tmp_path)
+        load_it(served)
+    (served / "manifest.json").unlink()
+    with pytest.raises(InitError, match=r"is not a bundle: it holds no manifest\.json"):
+        load_it(served)
 
 
-def test_a_model_that_onnxruntime_refuses(affine_bundle, tmp_path):
+def test_a_changed_byte_in_a_folder_is_refused(served):
+    flip(served / "model.ort")
+    with pytest.raises(InitError, match=r"model\.ort is not the file that was written"):
+        from_folder(served)
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_image_is_verified_when_it_is_built(served, affine_bundle):
+    done = verify(served, affine_bundle.name)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{affine_bundle.name}\n", "")
+    assert verify(served, "0" * 64).returncode == 1
+    flip(served / "model.ort")
+    done = verify(served)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "model.ort is not the file that was written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert verify(served / "nowhere").returncode == 1
+    assert verify().returncode == 2
+
+
+def test_other_files_in_an_image_are_verified_too(affine_bundle, tmp_path):
+    shutil.copytree(affine_bundle, tmp_path, dirs_exist_ok=True)
+    assert verify(tmp_path).returncode == 0
+    flip(tmp_path / "golden.npz")
+    assert "golden.npz is not the file that was written" in verify(tmp_path).stderr
+
+
+@pytest.mark.parametrize("load_it", [from_folder, from_image])
+def test_a_model_that_onnxruntime_refuses(affine_bundle, tmp_path, load_it):
     reseal(affine_bundle, tmp_path, "model.ort", b"no model")
     with pytest.raises(InitError, match=r"onnxruntime 1\.[\d.]+ cannot load model\.ort"):
-        from_folder(tmp_path)
+        load_it(tmp_path)
 
 
 def test_a_manifest_that_names_another_models_tensors(make_bundle, affine_bundle, tmp_path):
@@ -346,6 +199,11 @@ def test_tensors_in_other_files_are_refused(make_bundle, tmp_path):
     reseal(folder, tmp_path, "model.onnx", model.SerializeToString())
     with pytest.raises(InitError, match="keeps tensors in other files"):
         from_folder(tmp_path)
+    with serving(tmp_path) as server:
+        environ = environment(tmp_path, server.url)
+        environ["COLDPRESS_DIGEST"] = decode((tmp_path / "manifest.json").read_bytes()).digest
+        with pytest.raises(InitError, match="keeps tensors in other files"):
+            load_from(environ)
 
 
 def reseal(source: Path, target: Path, name: str, content: bytes) -> None:
@@ -356,3 +214,25 @@ def reseal(source: Path, target: Path, name: str, content: bytes) -> None:
     manifest = msgspec.structs.replace(manifest, files={**manifest.files, name: entry})
     manifest = msgspec.structs.replace(manifest, digest=digest_of(manifest))
     (target / "manifest.json").write_bytes(encode(manifest))
+
+
+# Each costs a cold start milliseconds.
+SLOW = (
+    "numpy onnxruntime boto3 msgspec typing dataclasses enum re json pathlib socket ssl http urllib logging"
+)
+SLOW += " asyncio email hashlib random threading contextlib datetime"
+
+
+def test_a_cold_start_imports_nothing_slow(affine_bundle, served):
+    program = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from handlers.inference.loading import load\n"
+        "from handlers.inference.settings import from_environment\n"
+        "load(from_environment(environ), environ)\n"
+        "print(*sys.modules)\n"
+    )
+    with serving(affine_bundle) as server:
+        for environ in ({"COLDPRESS_BUNDLE_DIR": str(served)}, environment(affine_bundle, server.url)):
+            command = [sys.executable, "-I", "-S", "-c", f"environ = {environ!r}\n{program}"]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            assert not set(SLOW.split()) & set(done.stdout.split())
