@@ -56,6 +56,7 @@ _DTYPES = {
 }
 _ELEMENT_TYPES = {dtype: number for number, dtype in _DTYPES.items()}
 
+_TOO_LONG = 2**63  # for an axis, which is an int64
 _Word = ctypes.c_void_p
 _WORD = ctypes.sizeof(_Word)
 _BUFFER = 10  # struct Py_buffer has so many words, of which buf is the first and len the third
@@ -316,6 +317,8 @@ def start() -> Library:
     global _library  # noqa: PLW0603 - ONNX Runtime's environment is one for the process
     with _lock:
         if _library is None:
+            # Else the library reports to Microsoft from a thread of its own, and keeps an identifier in /tmp.
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
             _library = Library(find_library())
         return _library
 
@@ -396,7 +399,8 @@ class _Call:
         address, length = _pin(tensor.data, size, self._words, self._buffers + index * _BUFFER)
         for axis in shape:
             size *= axis
-        if size != length:
+        # ctypes would cut an axis of 2**64 to 0 without a word, which only a tensor of no bytes can have.
+        if size != length or (size == 0 and max(shape) >= _TOO_LONG):
             raise ValueError(f"{length} bytes are not a tensor of {dtype} {list(shape)}")
         library = self._library
         status = library.create_tensor_with_data_as_ort_value(
@@ -452,8 +456,10 @@ class _Call:
         library, texts = self._library, tensor.data
         if not isinstance(texts, list):
             raise TypeError("the data of a string tensor must be a list of bytes")
-        if tensor.size != len(texts):
+        if tensor.size != len(texts) or (not texts and max(tensor.shape) >= _TOO_LONG):
             raise ValueError(f"{len(texts)} strings are not a tensor of {list(tensor.shape)}")
+        # Refuses what is not bytes, where ctypes would take None and any number for an address.
+        has_nul = 0 in b"".join(texts)
         c_texts = (ctypes.c_char_p * len(texts))(*texts)
         library.check(
             library.create_tensor_as_ort_value(
@@ -466,13 +472,17 @@ class _Call:
         )
         value = self._words[index]
         library.check(library.fill_string_tensor(value, c_texts, len(texts)))
-        # A C string ends at its first NUL, but text may have one anywhere.
-        buffer = _Word()
-        for position, text in enumerate(texts):
+        if has_nul:
+            self._write_again(value, texts)
+
+    def _write_again(self, value: int | None, texts: list[bytes]) -> None:
+        """Write those that have a NUL, at which a C string ends; text may have one anywhere."""
+        library, buffer = self._library, _Word()
+        for index, text in enumerate(texts):
             if 0 in text:
                 library.check(
                     library.get_resized_string_tensor_element_buffer(
-                        value, position, len(text), ctypes.byref(buffer)
+                        value, index, len(text), ctypes.byref(buffer)
                     )
                 )
                 ctypes.memmove(buffer, text, len(text))
