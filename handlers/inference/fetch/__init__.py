@@ -1,1 +1,10 @@
-"""Objects from S3 without an SDK: signing in ``sigv4``, transfer in ``s3``."""
+"""Objects from S3 without an SDK.
+
+download.py     a large object into memory by parallel ranges, hashed while it arrives
+s3.py           one bucket: where it is, how a request is signed, what a refusal means
+sigv4.py        AWS's signature for a GET
+credentials.py  from the environment, or the container's endpoint
+retries.py      how often and how long to try; connections that are kept
+http.py         GETs over a socket
+tls.py          the same over TLS
+"""

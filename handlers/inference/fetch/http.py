@@ -13,8 +13,8 @@ _PORTS = {"http": 80, "https": 443}
 _HEAD_PIECE_BYTES = 4096
 _MAX_HEAD_BYTES = 16 * 1024
 _MAX_EXPLANATION_BYTES = 4096
-# One read: small enough that a piece is still in the CPU's cache when it is hashed.
-_PIECE_BYTES = 256 * 1024
+# One read: few of them, and still in the CPU's cache when it is hashed.
+_PIECE_BYTES = 1024**2
 
 
 class Interrupted(OSError):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from handlers.inference.fetch.http import Socket
 
+# Where distributions of Red Hat's kind keep the folder, which their OpenSSL does not look into by default.
+_AMAZON_LINUX = "/etc/pki/ca-trust/extracted/pem/directory-hash"
 _CERTIFICATE_REQUIRED = 2  # ssl.CERT_REQUIRED
 
 
@@ -49,11 +51,12 @@ def secure(connected: "Socket", host: str) -> "tuple[Callable[[memoryview], int]
 
 def _trust_the_system(context: "_ssl._SSLContext") -> None:
     _, _, _, folder = _ssl.get_default_verify_paths()
-    is_told = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
-    if not is_told and _is_hashed(folder):
-        context.load_verify_locations(None, folder, None)
-    else:
-        context.set_default_verify_paths()
+    if "SSL_CERT_FILE" not in os.environ and "SSL_CERT_DIR" not in os.environ:
+        for hashed in (folder, _AMAZON_LINUX):
+            if _is_hashed(hashed):
+                context.load_verify_locations(None, hashed, None)
+                return
+    context.set_default_verify_paths()
 
 
 def _is_hashed(folder: str) -> bool:
