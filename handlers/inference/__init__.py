@@ -8,9 +8,12 @@ events/         API Gateway v2 and v1, function URLs, ALB: event <-> Request and
 service.py      the transport-free core: a Request in, a Response out, never an exception
 routes.py       the route table
 protocols/      HTTP bodies of TensorFlow Serving and of the Open Inference Protocol <-> tensors
-tensors.py      JSON values <-> arrays, exactly or not at all
+reading.py      JSON values to tensors, exactly or not at all; writing.py tensors to JSON
+casting.py      long buffers from one dtype to another
 dataplane.py    validated tensors through the model; knows no HTTP
-session.py      the ONNX Runtime session
+session.py      the model's file, or its bytes, opened as they should be
+ort.py          ONNX Runtime's C API: sessions, tensors in and out
+tensor.py       a tensor as bytes
 loading.py      from the environment to a model: verified bytes or a sentence
 fetch/          a signed, retried, verified GET from S3
 """

@@ -50,7 +50,9 @@ class Model:
         Raises:
             RequestError: names, dtypes or shapes are not the signature's, or the graph cannot take them.
         """
-        names = list(self.outputs) if outputs is None else list(outputs)
+        names = list(self.outputs if outputs is None else dict.fromkeys(outputs))
+        if not names:
+            raise RequestError(f"the request asks for no output: the model gives {_listed(self.outputs)}.")
         for name in names:
             if name not in self.outputs:
                 raise RequestError(f"the model has no output '{name}': it gives {_listed(self.outputs)}.")
