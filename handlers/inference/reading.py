@@ -22,6 +22,7 @@ from handlers.inference.tensor import Tensor
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from bundle.served import TensorSpec
@@ -41,6 +42,9 @@ _NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _INFINITE = (float("inf"), float("-inf"))
 # A list is looked for with one call each where there are so many bytes to skip for it.
 _SPARSE = 256
+# From so many on, the text itself is looked at before each is asked how long it is.
+_MANY_LISTS = 2000
+_NUMERALS = b"0123456789+-.eE \t\r\n"
 
 
 class Document:
@@ -66,7 +70,7 @@ class Document:
             RequestError: the nesting is ragged, or a value does not fit the dtype; the sentence names it.
         """
         if type(value) is Array:
-            tensor = _read_numbers(value, spec)
+            tensor = _read_numbers(value, spec, self._body)
             if tensor is not None:
                 self._seen += _count_lists(tensor.shape)
                 self._suspects.append((value, spec))
@@ -105,7 +109,7 @@ def from_objects(value: object, spec: "TensorSpec") -> Tensor:
     return Tensor(spec.dtype, shape, _convert(leaves, spec))
 
 
-def _read_numbers(value: Array, spec: "TensorSpec") -> Tensor | None:
+def _read_numbers(value: Array, spec: "TensorSpec", body: bytes) -> Tensor | None:
     """The tensor by way of a buffer; None where Python objects have to say what becomes of it."""
     if spec.dtype in ("bool", "string"):
         return None
@@ -116,7 +120,7 @@ def _read_numbers(value: Array, spec: "TensorSpec") -> Tensor | None:
         )
     except (TypeError, ValueError):
         return None
-    shape = _regular_shape(value, spec)
+    shape = _regular_shape(value, spec, body)
     size = 1
     for length in shape:
         size *= length
@@ -135,25 +139,41 @@ def _read_numbers(value: Array, spec: "TensorSpec") -> Tensor | None:
     return Tensor(spec.dtype, shape, data)
 
 
-def _regular_shape(value: Array, spec: "TensorSpec") -> list[int]:
+def _regular_shape(value: Array, spec: "TensorSpec", body: bytes) -> list[int]:
     """The lengths of lists in lists, all of one length at one depth; of the innermost only their number."""
-    shape, level, first = [len(value)], [value], value
+    shape, first = [len(value)], value
     while shape[-1] and type(first := first[0]) is Array:
-        lengths: set[int] = set()
+        shape.append(len(first))
+    if _count_lists(shape) > _MANY_LISTS and _has_only(shape, body):
+        return shape
+    level = [value]
+    for axis, length in enumerate(shape[1:], 1):
         try:
-            for outer in level:
-                lengths.update(map(len, outer))
+            if any(set(map(len, outer)) != {length} for outer in level):
+                raise _ragged(spec)
         except TypeError:  # a number among the lists
             raise _ragged(spec) from None
-        if len(lengths) > 1:
-            raise _ragged(spec)
-        shape.append(lengths.pop())
-        if shape[-1] and type(first[0]) is Array:
+        if axis < len(shape) - 1:
             level = [row for outer in level for row in outer]
     return shape
 
 
-def _count_lists(shape: "tuple[int, ...]") -> int:
+def _has_only(shape: list[int], body: bytes) -> bool:
+    """Whether the document's only list is one of this shape, told by its brackets and commas alone.
+
+    An image of 224 x 224 x 3 takes a third of the time of asking each of its 50,176 innermost lists.
+    """
+    bones = body.translate(None, _NUMERALS)
+    start = bones.find(b"[")
+    is_in_string = b"\\" in bones[:start] or bones.count(b'"', 0, start) % 2
+    nesting = b"," * (shape[-1] - 1)
+    for length in reversed(shape[:-1]):
+        nesting = b",".join([b"[%b]" % nesting] * length)
+    is_alike = bones.startswith(b"[%b]" % nesting, start)
+    return is_alike and not is_in_string and bones.count(b"[") == _count_lists(shape)
+
+
+def _count_lists(shape: "Sequence[int]") -> int:
     """How many lists a nesting of this shape has."""
     count = lists = 1
     for length in shape[:-1]:

@@ -19,9 +19,10 @@ NUMBERS = ["float16", "float32", "float64"] + [
 ]
 
 
-def read(text: str, dtype: str) -> Tensor:
-    document = Document(text.encode())
-    tensor = document.read(read_json(text.encode()), TensorSpec("x", dtype, []))
+def read(text: str, dtype: str, key: str | None = None) -> Tensor:
+    """The tensor that is the whole of the text, or below a key of it."""
+    document, content = Document(text.encode()), read_json(text.encode())
+    tensor = document.read(content if key is None else content[key], TensorSpec("x", dtype, []))
     document.check()
     return tensor
 
@@ -117,6 +118,18 @@ def test_large_and_empty_shapes(shape, dtype):
     read_back = read(json.dumps(array.tolist()), dtype)
     assert read_back.shape == shape[: shape.index(0) + 1] if 0 in shape else shape
     np.testing.assert_array_equal(to_array(read_back), array)
+
+
+@pytest.mark.parametrize("wrong", ["[1]", "[1,2,3]", "[1,[2]]", "[[1],[2]]", "[[],[1,2]]", "[]", "1", "1,2"])
+@pytest.mark.parametrize("before", ['{"x": ', '{"[": "[,]", "x":', '{"\\\\\\"": 1, "x": ', ""])
+@pytest.mark.parametrize("at", [1, -1])
+def test_one_row_of_many_that_is_ragged(before, wrong, at):
+    rows = ["[1, 2]"] * 3000
+    text = f"{before}[{','.join(rows)}]{'}' * bool(before)}"
+    assert read(text, "uint8", "x" if before else None).shape == (3000, 2)
+    rows[at] = wrong
+    with pytest.raises(RequestError, match="ragged"):
+        read(f"{before}[{','.join(rows)}]{'}' * bool(before)}", "uint8", "x" if before else None)
 
 
 def test_a_scalar_has_no_axes():
