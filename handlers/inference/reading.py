@@ -8,7 +8,6 @@ Lists of plain numbers go from simdjson's buffer into the tensor without a Pytho
 way does not carry, or would carry with a loss, goes through Python objects, which say what is wrong.
 """
 
-from array import array
 from itertools import chain
 from struct import error as StructError  # noqa: N812 - it is named as what it is
 from struct import pack, unpack
@@ -35,11 +34,10 @@ _RANGES = {
     for bits in (8, 16, 32, 64)
     for low in (0, -(2 ** (bits - 1)))
 }
-# Python's array codes; array has none for float16.
-_CODES = {"float32": "f", "float64": "d", "int8": "b", "int16": "h", "int32": "i", "int64": "q"}
-_CODES |= {"uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"}
+# Codes of the struct module.
+_CODES = {"float16": "e", "float32": "f", "float64": "d", "int8": "b", "int16": "h", "int32": "i"}
+_CODES |= {"int64": "q", "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"}
 _NON_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
-_INFINITE = (float("inf"), float("-inf"))
 # A list is looked for with one call each where there are so many bytes to skip for it.
 _SPARSE = 256
 # From so many on, the text itself is looked at before each is asked how long it is.
@@ -224,20 +222,17 @@ def _floats(leaves: "list[Any]", spec: "TensorSpec") -> bytes:
         if not _NON_FINITE.issuperset(leaf for leaf in leaves if type(leaf) is str):
             raise _wrong_type(spec, "numbers")
         leaves = [float(leaf) if type(leaf) is str else leaf for leaf in leaves]
+    code = f"<{len(leaves)}{_CODES[spec.dtype]}"
     try:
-        if spec.dtype == "float16":
-            data = pack(f"<{len(leaves)}e", *leaves)
-            rounded: list[float] = list(unpack(f"<{len(leaves)}e", data))
-        else:
-            narrow = array(_CODES[spec.dtype], leaves)
-            data, rounded = narrow.tobytes(), narrow.tolist()
+        data = pack(code, *leaves)
     except (OverflowError, StructError):
         raise _out_of_range(spec) from None
-    for leaf, value in zip(leaves, rounded, strict=True):
-        if value in _INFINITE and leaf not in _INFINITE:
-            raise _out_of_range(spec)
-        if type(leaf) is int and leaf != value:
-            raise RequestError(f"input '{spec.name}' holds an integer that {spec.dtype} cannot hold exactly.")
+    if int in types:
+        for leaf, value in zip(leaves, unpack(code, data), strict=True):
+            if type(leaf) is int and leaf != value:
+                raise RequestError(
+                    f"input '{spec.name}' holds an integer that {spec.dtype} cannot hold exactly."
+                )
     return data
 
 
@@ -248,8 +243,8 @@ def _integers(leaves: "list[Any]", spec: "TensorSpec") -> bytes:
                 raise _wrong_type(spec, "integers")
         leaves = list(map(int, leaves))
     try:
-        return array(_CODES[spec.dtype], leaves).tobytes()
-    except OverflowError:
+        return pack(f"<{len(leaves)}{_CODES[spec.dtype]}", *leaves)
+    except StructError:
         raise _out_of_range(spec) from None
 
 

@@ -11,7 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Each costs a cold start between 2 ms (dataclasses) and 290 ms (boto3) of CPU time.
 FORBIDDEN = [
-    *("asyncio", "base64", "boto3", "dataclasses", "email", "enum", "http", "inspect", "json", "logging"),
+    *(
+        "array",
+        "asyncio",
+        "base64",
+        "boto3",
+        "collections",
+        "dataclasses",
+        "email",
+        "enum",
+        "http",
+        "inspect",
+        "json",
+        "logging",
+    ),
     *("msgspec", "numpy", "onnxruntime", "pathlib", "re", "socket", "tempfile", "typing", "urllib", "zlib"),
 ]
 SCRIPT = """
