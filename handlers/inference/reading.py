@@ -73,7 +73,22 @@ class Document:
                 self._seen += _count_lists(tensor.shape)
                 self._suspects.append((value, spec))
                 return tensor
-        return from_objects(as_objects(value), spec)
+        return _from_objects(as_objects(value), spec)
+
+    def read_rows(self, rows: "list[Any]", spec: "TensorSpec") -> Tensor:
+        """One value for each row as one tensor, whose first axis the rows are.
+
+        Raises:
+            RequestError: as ``read``.
+        """
+        if not all(type(row) is Array for row in rows):
+            return _from_objects([as_objects(row) for row in rows], spec)
+        tensors = [self.read(row, spec) for row in rows]
+        if len({tensor.shape for tensor in tensors}) > 1:
+            raise _ragged(spec)
+        data: list[Any] = [tensor.data for tensor in tensors]
+        joined: Any = list(chain(*data)) if spec.dtype == "string" else memoryview(b"".join(data))
+        return Tensor(spec.dtype, (len(rows), *tensors[0].shape), joined)
 
     def check(self) -> None:
         """Call it when all tensors were read.
@@ -97,7 +112,7 @@ def as_objects(value: "Any") -> "Any":
     return value
 
 
-def from_objects(value: object, spec: "TensorSpec") -> Tensor:
+def _from_objects(value: object, spec: "TensorSpec") -> Tensor:
     """Python objects, as a JSON reader makes them, as a tensor.
 
     Raises:

@@ -76,6 +76,35 @@ def test_several_inputs_are_named(make_service):
     assert "objects with a, b" in error(unnamed)
 
 
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([{"a": [1, 2], "b": [3]}], "input 'b' has shape [1, 1]"),
+        ([{"a": [1, 2], "b": [3, 4]}, {"a": [1, 2], "b": [3]}], "input 'b' is ragged"),
+        ([{"a": [1, 2], "b": [3, 4]}, {"a": 5, "b": [3, 4]}], "input 'a' is ragged"),
+        ([{"a": [1, [2, 3], []], "b": [3, 4]}], "input 'a' is ragged"),
+        ([{"a": [1, [2]], "b": [3, 4]}, {"a": [1, 2], "b": [3, 4]}], "input 'a' is ragged"),
+        ([{"a": [1, 2], "b": [3, 1e39]}], "input 'b' holds a number out of the range"),
+        ([{"a": [1, 2], "b": [3, "4"]}], "input 'b' takes numbers"),
+        ([{"a": [1, 2], "b": {"b64": "aGk="}}], "input 'b' takes numbers"),
+    ],
+)
+def test_wrong_named_rows_are_refused(make_service, rows, sentence):
+    response = post(make_service("two inputs"), {"instances": rows})
+    assert response.status == 400
+    assert sentence in error(response)
+
+
+def test_named_rows_are_joined(make_service):
+    assert json.loads(post(make_service("two columns"), {"instances": [{"x": 1}, {"x": 2.5}]}).body) == {
+        "predictions": [{"low": 0.0, "high": 2.0}, {"low": 1.5, "high": 3.5}]
+    }
+    strings = post(make_service("identity string"), {"instances": [{"x": ["a", "é"]}, {"x": ["", "b"]}]})
+    assert json.loads(strings.body) == {"predictions": [["a", "é"], ["", "b"]]}
+    numbers = post(make_service("identity float32"), {"instances": [{"x": [0.5, 1]}, {"x": [1e8, "NaN"]}]})
+    assert numbers.body == b'{"predictions":[[0.5,1.0],[1e+08,NaN]]}'
+
+
 def test_outputs_without_a_common_first_axis_are_no_rows(make_service):
     response = post(make_service("two inputs"), {"instances": [{"a": [1, 2], "b": [3, 4]}]})
     assert response.status == 400

@@ -8,7 +8,7 @@ from handlers.inference.dataplane import is_dynamic, show_shape
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import encoded_response, json_response, to_json
 from handlers.inference.protocols.bodies import is_list, is_object, read_object
-from handlers.inference.reading import FLOATS, Document, as_objects, from_objects
+from handlers.inference.reading import FLOATS, Document, as_objects
 from handlers.inference.tensor import Tensor
 from handlers.inference.writing import nest, rows, to_base64_texts, to_texts
 
@@ -108,17 +108,20 @@ def _from_rows(model: "Model", document: Document, instances: "Any") -> dict[str
     if not _is_named(instances[0]):
         spec = _only_input(model, "rows of 'instances' must be objects")
         return {spec.name: document.read(instances, spec)}
-    return _from_objects(model, as_objects(instances), "row {} of 'instances'")
+    document.saw()
+    return _from_objects(model, document, list(instances), "row {} of 'instances'")
 
 
-def _from_objects(model: "Model", given: "list[Any]", where: str) -> dict[str, Tensor]:
+def _from_objects(model: "Model", document: Document, given: "list[Any]", where: str) -> dict[str, Tensor]:
     """Objects that have each input's row."""
     for index, row in enumerate(given):
-        if not _is_named(row) or row.keys() != model.inputs.keys():
+        if not _is_named(row) or set(row) != model.inputs.keys():
             raise RequestError(
                 f"{where.format(index)} must be an object with exactly the inputs {', '.join(model.inputs)}."
             )
-    return {name: from_objects([row[name] for row in given], spec) for name, spec in model.inputs.items()}
+    return {
+        name: document.read_rows([row[name] for row in given], spec) for name, spec in model.inputs.items()
+    }
 
 
 def _from_columns(model: "Model", document: Document, inputs: "Any") -> dict[str, Tensor]:
@@ -141,7 +144,8 @@ def _infer_examples(model: "Model", request: "Request", wanted: str, *rows_of: t
     ]
     if len(names) != 1:
         raise RequestError(f"the model has no output, or more than one, of {wanted}: ask with ':predict'.")
-    tensor = model.infer(_from_examples(model, content), names)[names[0]]
+    inputs = _from_examples(model, Document(request.body), content)
+    tensor = model.infer(inputs, names)[names[0]]
     if tensor.shape[1:] not in rows_of:
         raise RequestError(
             f"the model answers with the shape {show_shape(tensor.shape)}, not with {wanted}: ask with "
@@ -157,7 +161,7 @@ def _may_be(shape: "list[int | str]", row: tuple[int, ...]) -> bool:
     )
 
 
-def _from_examples(model: "Model", content: "Any") -> dict[str, Tensor]:
+def _from_examples(model: "Model", document: Document, content: "Any") -> dict[str, Tensor]:
     examples, context = as_objects(content.get("examples")), as_objects(content.get("context", {}))
     if not is_list(examples) or not examples:
         raise RequestError("'examples' must be a list of at least one example.")
@@ -167,7 +171,7 @@ def _from_examples(model: "Model", content: "Any") -> dict[str, Tensor]:
         if is_object(example) and not context.keys().isdisjoint(example):
             raise RequestError(f"example {index} of 'examples' has a feature that is in 'context' as well.")
     merged = [{**context, **example} if is_object(example) else example for example in examples]
-    inputs = _from_objects(model, merged, "example {} of 'examples', with 'context',")
+    inputs = _from_objects(model, document, merged, "example {} of 'examples', with 'context',")
     return {name: _unflattened(tensor, model.inputs[name]) for name, tensor in inputs.items()}
 
 
