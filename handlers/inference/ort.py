@@ -243,7 +243,7 @@ class Library:
 
     def __init__(self, path: str) -> None:
         self.version, api = _find_api(path)
-        # These take a microsecond and keep the GIL: to let go of it and take it again would cost as much.
+        # These are short and keep the GIL: among busy threads, to let go of it is to queue for it again.
         quick = {n: ctypes.PYFUNCTYPE(_Word, *[_Word] * n) for n in (1, 2, 3, 4, 5, 7)}
         # These may take long, and other threads go on meanwhile.
         slow = {n: ctypes.CFUNCTYPE(_Word, *[_Word] * n) for n in (1, 3, 4, 5, 8)}
