@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -94,9 +95,19 @@ def _rie(function: Function) -> Iterator[tuple[int, int]]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for runtime in runtimes:  # it may be in a group of its own
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(runtime, signal.SIGKILL)
+        for runtime in runtimes:  # they are in groups of their own
+            _end(runtime)
+
+
+def _end(process: int) -> None:
+    """Kill, and wait until its memory is gone: pages that it maps stay in the cache."""
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(process)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], 10)
+        finally:
+            os.close(handle)
 
 
 def _wait_until_listening(port: int) -> None:

@@ -65,3 +65,6 @@ MODELS = (
         environment="minilm",
     ),
 )
+
+# Too small for the table of `make bench-optimize`; what is served by those of `make bench-cold` and others.
+CLS = Model("cls", "PP-OCRv4 cls", "agreement", (Case(0.01),))
