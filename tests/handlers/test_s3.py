@@ -18,7 +18,7 @@ from bundle.folder import read
 from bundle.manifest import digest_of, encode
 from handlers.inference.errors import InitError
 from handlers.inference.fetch import download as downloading
-from handlers.inference.fetch import s3
+from handlers.inference.fetch import s3, tls
 from handlers.inference.fetch.credentials import Credentials
 from handlers.inference.fetch.download import download
 from handlers.inference.fetch.retries import Patience
@@ -307,7 +307,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def secured(server: Server, certificate: Path) -> Server:
+def secured(server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(tls, "_context", None)  # whom the process trusted in another test
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -318,6 +319,18 @@ def test_over_tls(secured, affine_bundle, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setattr(downloading, "RANGE_BYTES", 300)
     secured.script["model.ort"] = [give, give_cut, hang_up, give]
+    check_answers(load_from(f"https://localhost:{secured.server_port}", affine_bundle))
+
+
+def test_certificates_are_found_in_the_systems_folder(
+    secured, affine_bundle, certificate, monkeypatch, tmp_path
+):
+    command = ["openssl", "x509", "-hash", "-noout", "-in", str(certificate)]
+    name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / f"{name}.0").write_bytes(certificate.read_bytes())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setattr(tls._ssl, "get_default_verify_paths", lambda: ("", "", "", str(tmp_path)))
     check_answers(load_from(f"https://localhost:{secured.server_port}", affine_bundle))
 
 

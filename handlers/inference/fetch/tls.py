@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Where distributions of Red Hat's kind keep the folder, which their OpenSSL does not look into by default.
 _AMAZON_LINUX = "/etc/pki/ca-trust/extracted/pem/directory-hash"
 _CERTIFICATE_REQUIRED = 2  # ssl.CERT_REQUIRED
+_context: "_ssl._SSLContext | None" = None
 
 
 def secure(connected: "Socket", host: str) -> "tuple[Callable[[memoryview], int], Callable[[bytes], object]]":
@@ -28,10 +29,8 @@ def secure(connected: "Socket", host: str) -> "tuple[Callable[[memoryview], int]
         Untrusted: the certificate is not of ``host``, or not signed by anybody that the system trusts.
         OSError: the connection fails.
     """
-    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = _CERTIFICATE_REQUIRED
-    context.check_hostname = True
-    _trust_the_system(context)
+    global _context  # noqa: PLW0603 - one for the process: the second connection to S3 is 2 ms cheaper
+    context = _context = _context or _new_context()
     connection = context._wrap_socket(connected, False, host)  # type: ignore[attr-defined]
     try:
         connection.do_handshake()
@@ -47,6 +46,14 @@ def secure(connected: "Socket", host: str) -> "tuple[Callable[[memoryview], int]
             data = data[connection.write(data) :]
 
     return read_into, send
+
+
+def _new_context() -> "_ssl._SSLContext":
+    context = _ssl._SSLContext(_ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = _CERTIFICATE_REQUIRED
+    context.check_hostname = True
+    _trust_the_system(context)
+    return context
 
 
 def _trust_the_system(context: "_ssl._SSLContext") -> None:
