@@ -1,4 +1,5 @@
 import base64
+import gzip
 import json
 
 import pytest
@@ -105,6 +106,14 @@ def test_all_sources_give_the_same_answer(affine_service, source, method, path, 
         else reply["headers"]
     )
     assert headers_back == expected.headers
+
+
+def test_a_compressed_answer_is_carried_as_base64(make_service):
+    headers = {"accept-encoding": "gzip", "content-type": "application/json"}
+    event = http_api("POST", PATH, headers, b'{"inputs": [30000]}')
+    reply = json.loads(answer_event(make_service("expand"), event).as_json())
+    assert (reply["headers"]["content-encoding"], reply["isBase64Encoded"]) == ("gzip", True)
+    assert len(json.loads(gzip.decompress(base64.b64decode(reply["body"])))["outputs"]) == 30_000
 
 
 def test_a_load_balancer_wants_the_words_of_the_status(affine_service):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-# The C half of the standard library's json; the other half imports re and enum, 16 ms of a cold start.
-import _json
-
 import pybase64
+
+from handlers.inference.messages import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ _JSON = "application/json"
 # A body is measured only where it could be too large: escaping makes it at most twice as long.
 _LONGEST_ESCAPE = 2
 _ENVELOPE_BYTES = 4096
-_encode = _json.make_encoder(None, repr, _json.encode_basestring_ascii, None, ":", ",", False, False, False)
 
 
 class Reply:
@@ -44,7 +42,7 @@ class Reply:
 
     def as_json(self) -> bytes:
         """The reply as it goes to Lambda."""
-        envelope = "".join(_encode(self._envelope, 0)).encode()
+        envelope = to_json(self._envelope).encode(errors="replace")
         return b'%b,"body":"%b"}' % (envelope[:-1], self._escaped())
 
     def is_larger_than(self, limit: int) -> bool:
