@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo synth test test-slow bench bench-optimize bench-cold lint type fmt clean
+.PHONY: help setup demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-serve lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,13 +27,19 @@ test: $(ready) ## run the tests (minutes)
 test-slow: $(ready) ## run the tests that need podman or qemu, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
 
-bench: bench-optimize bench-cold ## measure, print tables and write benchmarks/results/
+bench: bench-optimize bench-cold bench-warm bench-serve ## measure, print tables and write benchmarks/results/
 
 bench-optimize: $(ready) ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
 
 bench-cold: $(ready) ## first answers of Lambda environments, ours and others' (half an hour)
 	.venv/bin/python -m benchmarks.cold
+
+bench-warm: $(ready) ## requests to a warm environment over the model's own run (minutes)
+	.venv/bin/python -m benchmarks.warm
+
+bench-serve: $(ready) ## `coldpress serve` and other servers on one machine (a quarter of an hour)
+	.venv/bin/python -m benchmarks.serve
 
 lint: $(ready) ## lint, check the format and the rooms' import rules
 	ruff check .

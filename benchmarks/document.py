@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.publish import markdown, replace
+from benchmarks.publish import insert, markdown, replace
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MARKER = "<!-- Below: written by `make bench-optimize` -->"
 _README = Path(__file__).parents[1] / "README.md"
-_BEGIN, _END = "<!-- written by `make bench-optimize` -->", "<!-- end -->"
 _DEFAULT_TARGET = "x86_64"
 _OURS = "coldpress optimize"
 
@@ -57,8 +56,6 @@ def write_document(content: Mapping[str, Any]) -> None:
 
 def write_readme(content: Mapping[str, Any]) -> None:
     """Replace what stands between the markers: each model at the target that is the default."""
-    before, _, rest = _README.read_text().partition(_BEGIN)
-    after = rest.partition(_END)[2]
     asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == _OURS)
     table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
@@ -75,7 +72,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
             if target == _DEFAULT_TARGET
         ),
     )
-    replace(_README, f"{before}{_BEGIN}\n\n{table}\n\n{_END}{after}")
+    insert(_README, "bench-optimize", table)
 
 
 def _of_model(title: str, rows: Sequence[Row]) -> str:

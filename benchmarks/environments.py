@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import functions, tools
+from benchmarks import functions, servers, tools
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "build" / "bench"
-_PACKAGES = {**tools.PACKAGES, **functions.PACKAGES}
+_PACKAGES = {**tools.PACKAGES, **functions.PACKAGES, **servers.PACKAGES}
 
 
 def python_of(environment: str) -> Path:

@@ -56,6 +56,21 @@ def write(name: str, rows: Sequence[Row], versions: Mapping[str, str]) -> dict[s
     return content
 
 
+def insert(document: Path, command: str, text: str) -> None:
+    """Replace what stands in a document between the comment that names the command and the end's comment."""
+    begin, end = f"<!-- written by `make {command}` -->", "<!-- end -->"
+    before, _, rest = document.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    replace(document, f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def where(content: Mapping[str, Any]) -> str:
+    """The machine, and the versions, as a document names them."""
+    machine = content["machine"]
+    versions = "; ".join(f"{name}: {text}" for name, text in content["versions"].items())
+    return f"Machine: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}. {versions}."
+
+
 def replace(target: Path, text: str) -> None:
     """Write a file whole or not at all."""
     partial = target.with_name(f"{target.name}.partial")
