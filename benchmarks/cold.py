@@ -79,8 +79,8 @@ def main() -> None:
     rows = []
     with store() as s3:
         for name in [options.only] if options.only else _CASES:
-            rows += _rows(*_CASES[name], s3, options.rounds)
-    show("cold", rows, _COLUMNS)
+            rows += (of_model := _rows(*_CASES[name], s3, options.rounds))
+            show(f"cold: {name}", of_model, _COLUMNS)
     if not options.only:
         versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
         _document(write("cold", rows, versions))
