@@ -44,6 +44,7 @@ _COLUMNS = (
     "p50 over raw",
     f"requests/s, {_CLIENTS} clients",
     f"p99 ms, {_CLIENTS} clients",
+    "server's CPU ms a request",
     "first answer s",
     "error",
 )
@@ -70,6 +71,7 @@ class Measured:
     over_raw: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     slow: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     error: str = ""
 
@@ -180,7 +182,9 @@ def _measure(server: Server, measured: Measured, raw: Raw, seconds: float) -> No
         latency = statistics.median(load(port, server.request, 1, seconds))
         measured.latencies.append(latency)
         measured.over_raw.append(latency / alone)
+        before = _cpu_seconds(process.pid)
         many = sorted(load(port, server.request, _CLIENTS, seconds))
+        measured.cpu.append((_cpu_seconds(process.pid) - before) / len(many))
         measured.rates.append(len(many) / seconds)
         measured.slow.append(many[int(len(many) * 0.99)])
 
@@ -210,6 +214,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
             process.wait(seconds)
+
+
+def _cpu_seconds(root: int) -> float:
+    """Of a process and all below it: what a server takes, whatever else the machine does."""
+    parents, ticks = {}, {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = file.read_text().rpartition(")")[2].split()
+            pid = int(file.parent.name)
+            parents[pid], ticks[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {root}
+    while found := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= found
+    return sum(ticks[pid] for pid in family if pid in ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _free_port() -> int:
@@ -246,6 +264,7 @@ def _row(server: Server, measured: Measured) -> Row:
         median(measured.over_raw),
         median(measured.rates),
         median(measured.slow, 1e3),
+        median(measured.cpu, 1e3),
         median(measured.starts),
         measured.error or None,
     )

@@ -144,9 +144,9 @@ def _subject(  # noqa: PLR0913, PLR0917 - a row of the table
 
 def _row(subject: Subject, rounds: int, runs: int) -> dict[str, Any]:
     print(f"{subject.title}: {subject.body}", file=sys.stderr)
-    raw, handler = _raw(subject), _handler(subject)
     raws, handlers, loops = [], [], []
     with _silent_stdout(), _loop(subject) as loop:
+        raw, handler = _raw(subject), _handler(subject)
         for number in range(rounds + 1):
             figures = _cpu_ms(raw, runs), _cpu_ms(handler, runs), loop(runs)
             if number:  # the first round is the warm-up
