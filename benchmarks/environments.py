@@ -27,10 +27,15 @@ def python_of(environment: str) -> Path:
         if not (ROOT / "build" / "minilm" / "evaluation").exists():
             subprocess.run(["examples/minilm/export.sh"], check=True, cwd=ROOT)
         return ROOT / "build" / "minilm" / "venv" / "bin" / "python"
-    return _made(BENCH / "venvs" / environment, _PACKAGES[environment])
+    return made(BENCH / "venvs" / environment, _PACKAGES[environment])
 
 
-def _made(folder: Path, packages: tuple[str, ...]) -> Path:
+def made(folder: Path, packages: tuple[str, ...]) -> Path:
+    """The interpreter of the environment in ``folder``, made if it is not there or has other packages.
+
+    Raises:
+        subprocess.CalledProcessError: the packages cannot be installed.
+    """
     python, ready = folder / "bin" / "python", folder / "ready"
     key = hashlib.sha256("\n".join(packages).encode()).hexdigest()
     if not ready.exists() or ready.read_text() != key:

@@ -1,0 +1,63 @@
+"""Small real bundles of any ONNX model, written in a moment: nothing of them is pressed or measured."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from bundle.folder import write
+from bundle.manifest import Figures, Manifest, Metric, Signature, Source, TensorSpec
+from tests.handlers.models import NAMES
+
+
+def write_bundle(parent: Path, model: onnx.ModelProto, *, name: str, serve: str = "model.ort") -> Path:
+    """Write a bundle of ``model`` under ``parent`` and return its folder."""
+    return write(parent, _manifest(model, name, serve), _files(model, parent))
+
+
+def _files(model: onnx.ModelProto, scratch: Path) -> dict[str, bytes]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(scratch / "model.ort")
+    onnxruntime.InferenceSession(model.SerializeToString(), options)
+    golden = io.BytesIO()
+    np.savez(golden)
+    return {
+        "baseline.json": b"{}",
+        "golden.npz": golden.getvalue(),
+        "model.onnx": model.SerializeToString(),
+        "model.ort": (scratch / "model.ort").read_bytes(),
+        "report.html": b"<!doctype html>",
+    }
+
+
+def _manifest(model: onnx.ModelProto, name: str, serve: str) -> Manifest:
+    figures = Figures(size_bytes=1, latency_ms=1.0, cold_start_ms=1.0)
+    return Manifest(
+        name=name,
+        serve=serve,
+        target="x86_64",
+        objective="latency",
+        signature=Signature(
+            inputs=[_spec(value) for value in model.graph.input],
+            outputs=[_spec(value) for value in model.graph.output],
+        ),
+        class_labels=[],
+        source=Source(file="toy.onnx", sha256="0" * 64, size=1, opset=17),
+        passes=[],
+        metric=Metric(
+            name="agreement", before=1.0, after=1.0, drop=0.0, interval=(0.0, 0.0), bound=0.01, samples=1
+        ),
+        before=figures,
+        after=figures,
+        golden_error={},
+        tools={},
+    )
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
+    return TensorSpec(name=value.name, dtype=NAMES[tensor.elem_type], shape=shape)
