@@ -22,7 +22,7 @@ from benchmarks.environments import ROOT, python_of
 from benchmarks.functions import PACKAGES
 from benchmarks.models import CLS, MODELS, Case, Model
 from benchmarks.produce import by_optimize, prepare
-from benchmarks.publish import cell, markdown, replace, show, write
+from benchmarks.publish import cell, insert, markdown, replace, show, write
 from benchmarks.quota import NotAllowed, cpu_share
 from benchmarks.samples import Array, read_set
 from benchmarks.store import BUCKET, Store, store
@@ -71,7 +71,7 @@ class Competitor:
 
 
 def main() -> None:
-    """Print the table; write results/cold.json and docs/cold-start.md if all of it was asked for."""
+    """Print the table; write results/cold.json, docs/cold-start.md and README's table if all of it was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=_CASES, help="one model; nothing is written then")
     parser.add_argument("--rounds", type=int, default=9)
@@ -83,7 +83,9 @@ def main() -> None:
             show(f"cold: {name}", of_model, _COLUMNS)
     if not options.only:
         versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
-        _document(write("cold", rows, versions))
+        content = write("cold", rows, versions)
+        _document(content)
+        _readme(content)
 
 
 def _rows(model: Model, case: Case, s3: Store, rounds: int) -> list[Row]:
@@ -228,6 +230,24 @@ def _document(content: Mapping[str, Any]) -> None:
     where = f"Machine: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}."
     versions = "\n".join(f"- {name}: {text}" for name, text in content["versions"].items())
     replace(_DOCUMENT, "\n\n".join([head + _MARKER, *tables, "## Where", where, versions]) + "\n")
+
+
+def _readme(content: Mapping[str, Any]) -> None:
+    """What one function takes for its first answer with each model, in README.md."""
+    rows = [row for row in content["rows"] if row["file"] == "pressed"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    table = [
+        (
+            function,
+            *(
+                f"{row['CPU ms']:.0f} ms, {row['MB read']:.0f} MB"
+                for row in sorted(rows, key=lambda row: models.index(row["model"]))
+                if row["function"] == function
+            ),
+        )
+        for function in dict.fromkeys(row["function"] for row in rows)
+    ]
+    insert(ROOT / "README.md", "bench-cold", markdown(("function", *models), table))
 
 
 if __name__ == "__main__":
