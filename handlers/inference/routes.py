@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
     Endpoint = Callable[[Model, Request], Response]
 
+
+def _openapi(model: "Model", request: "Request") -> "Response":
+    from handlers.inference.description.document import openapi  # noqa: PLC0415 - no cold start pays for it
+
+    return openapi(model, request)
+
+
+def _docs(model: "Model", request: "Request") -> "Response":
+    from handlers.inference.description.page import docs  # noqa: PLC0415 - as above
+
+    return docs(model, request)
+
+
 # {model} is NAME or NAME/versions/VERSION, and of TensorFlow Serving NAME/labels/LABEL as well.
 ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     # TensorFlow Serving
@@ -29,6 +42,9 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     "/v2/models/{model}/infer": ("POST", oip.infer),
     # Triton's model repository extension, as far as it asks only
     "/v2/repository/index": ("POST", oip.index),
+    # The model's description
+    "/openapi.json": ("GET", _openapi),
+    "/docs": ("GET", _docs),
 }
 _MODELS = ("/v1/models/", "/v2/models/")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from handlers.inference.dataplane import Model
     from handlers.inference.messages import Request
 
-_DATATYPES = {
+DATATYPES = {
     "bool": "BOOL",
     "float16": "FP16",
     "float32": "FP32",
@@ -151,10 +151,10 @@ def _read_inputs(model: "Model", asked: _Inference, blob: memoryview) -> dict[st
             )
         if given.name in inputs:
             raise RequestError(f"'inputs' holds '{given.name}' twice.")
-        if given.datatype != _DATATYPES[spec.dtype]:
+        if given.datatype != DATATYPES[spec.dtype]:
             raise RequestError(
                 f"input '{spec.name}' has datatype '{given.datatype[:20]}', but the model takes "
-                f"{_DATATYPES[spec.dtype]}."
+                f"{DATATYPES[spec.dtype]}."
             )
         if any(length < 0 for length in given.shape):
             raise RequestError(f"input '{spec.name}' has a negative length in its shape.")
@@ -198,7 +198,7 @@ def _write(model: "Model", asked: _Inference, tensors: "Mapping[str, Tensor]") -
             content = f'"parameters":{{"binary_data_size":{len(blobs[-1])}}}'
         else:
             content = f'"data":[{_data(tensor)}]'
-        described = {"name": name, "shape": list(tensor.shape), "datatype": _DATATYPES[tensor.dtype]}
+        described = {"name": name, "shape": list(tensor.shape), "datatype": DATATYPES[tensor.dtype]}
         outputs.append(f"{to_json(described)[:-1]},{content}}}")
     answer = {"model_name": model.name, "model_version": model.version}
     if asked.id is not None:
@@ -220,7 +220,7 @@ def _data(tensor: Tensor) -> str:
 
 def _describe(spec: "TensorSpec") -> dict[str, object]:
     shape = [-1 if is_dynamic(axis) else axis for axis in spec.shape]
-    return {"name": spec.name, "datatype": _DATATYPES[spec.dtype], "shape": shape}
+    return {"name": spec.name, "datatype": DATATYPES[spec.dtype], "shape": shape}
 
 
 def _fields(content: object, where: str) -> "Any":
