@@ -1,7 +1,7 @@
 """Triton's HTTP client: every datatype, as JSON and as bytes, named outputs, ids, compression, errors."""
 
 import numpy as np
-from checks import run
+from checks import raised, run
 from tritonclient import http
 from tritonclient.utils import InferenceServerException
 
@@ -115,13 +115,9 @@ def check_async(url: str) -> None:
 def check_errors(url: str) -> None:
     wrong = http.InferInput("x_int8", [1, 1], "INT16")
     wrong.set_data_from_numpy(np.ones((1, 1), np.int16))
-    try:
-        connect(url).infer(MODEL, [wrong])
-    except InferenceServerException as error:
-        assert error.status() == "400"
-        assert "'x_int8' has datatype 'INT16'" in error.message()
-    else:
-        raise AssertionError
+    error = raised(InferenceServerException, lambda: connect(url).infer(MODEL, [wrong]))
+    assert error.status() == "400"
+    assert "'x_int8' has datatype 'INT16'" in error.message()
 
 
 if __name__ == "__main__":

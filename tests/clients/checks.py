@@ -3,6 +3,9 @@
 import sys
 import traceback
 from collections.abc import Callable
+from typing import TypeVar
+
+Error = TypeVar("Error", bound=Exception)
 
 
 def run(*checks: Callable[[str], None]) -> None:
@@ -16,3 +19,12 @@ def run(*checks: Callable[[str], None]) -> None:
             print(f"{check.__name__}:\n{traceback.format_exc()}")
             failed += 1
     sys.exit(failed > 0)
+
+
+def raised(kind: type[Error], call: Callable[[], object]) -> Error:
+    """The exception of that kind that the call must raise."""
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"no {kind.__name__} was raised")

@@ -12,3 +12,11 @@ pytestmark = pytest.mark.slow
 
 def test_tritonclient(ask: Asking, served: Served) -> None:
     ask("tritonclient", served.every_datatype)
+
+
+def test_mlserver_codecs(ask: Asking, served: Served) -> None:
+    ask("mlserver", served.every_datatype)
+
+
+def test_kserve(ask: Asking, served: Served) -> None:
+    ask("kserve", served.half_plus_three)
