@@ -71,7 +71,7 @@ class Competitor:
 
 
 def main() -> None:
-    """Print the table; write results/cold.json, docs/cold-start.md and README's table if all of it was asked for."""
+    """Print the table; write results, docs/cold-start.md and README.md if all of it was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=_CASES, help="one model; nothing is written then")
     parser.add_argument("--rounds", type=int, default=9)
