@@ -46,11 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="how long a request may be held back for others that are arriving (default: %(default)s)",
     )
+    parser.add_argument(
+        "--transform",
+        metavar="MODULE:CLASS",
+        help="your own code at :transform, from this folder or installed (docs/transforms.md)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Start the workers, say where the model is served, and watch over them."""
     stop = _stop_pipe()
+    if options.transform is not None and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // options.threads)
     with tempfile.TemporaryDirectory(prefix="coldpress-serve-") as folder:
         told = Options(
@@ -58,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             batch_delay=options.batch_delay / 1e3,
             max_batch=options.max_batch,
+            transform=options.transform,
         )
         with _listener(options.host, options.port) as listener:
             supervisor = Supervisor(listener, workers, told)

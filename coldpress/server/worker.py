@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     batch_delay: float
     max_batch: int
+    transform: str | None = None
 
 
 class Worker:
@@ -61,7 +62,8 @@ class Worker:
             InitError: the model cannot be loaded.
         """
         _keep_freed_memory()
-        service = Service.from_folder(self._options.bundle, threads=self._options.threads)
+        told = self._options
+        service = Service.from_folder(told.bundle, threads=told.threads, transform=told.transform)
         asyncio.run(self._serve(service, parent, ready))
 
     async def _serve(self, service: Service, parent: int, ready: Callable[[str], None]) -> None:
@@ -77,7 +79,7 @@ class Worker:
             others_arrive=lambda: any(connection.is_receiving for connection in self._connections),
             ran=self._row.ran,
         )
-        self._service = Service(self._model)
+        self._service = Service(self._model, transform=service.transform)
         self._row.started()
         self._loop.add_reader(self._listener, self._accept)
         ready(self._model.name)

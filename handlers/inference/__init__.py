@@ -10,6 +10,7 @@ routes.py       the route table
 protocols/      HTTP bodies of TensorFlow Serving and of the Open Inference Protocol <-> tensors
 reading.py      JSON values to tensors, exactly or not at all; writing.py tensors to JSON
 casting.py      long buffers from one dtype to another
+transform.py    the user's own code: a request to tensors, tensors to a response
 dataplane.py    validated tensors through the model; knows no HTTP
 session.py      the model's file, or its bytes, opened as they should be
 ort.py          ONNX Runtime's C API: sessions, tensors in and out

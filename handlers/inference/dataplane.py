@@ -56,7 +56,7 @@ class Model:
         for name in names:
             if name not in self.outputs:
                 raise RequestError(f"the model has no output '{name}': it gives {_listed(self.outputs)}.")
-        self._check(inputs)
+        self.check(inputs)
         try:
             tensors = self._session.run(names, inputs)
         except OrtError as error:
@@ -69,7 +69,12 @@ class Model:
             raise _unsuitable(error) from None
         return dict(zip(names, tensors, strict=True))
 
-    def _check(self, inputs: "Mapping[str, Tensor]") -> None:
+    def check(self, inputs: "Mapping[str, Tensor]") -> None:
+        """Hold inputs against the signature, without a run.
+
+        Raises:
+            RequestError: names, dtypes or shapes are not the signature's.
+        """
         for name in inputs:
             if name not in self.inputs:
                 raise RequestError(f"the model has no input '{name}': it takes {_listed(self.inputs)}.")

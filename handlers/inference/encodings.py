@@ -42,7 +42,7 @@ def inflate(body: bytes, encoding: str | None) -> bytes:
 
 def compress(response: Response, accepted: str | None) -> Response:
     """The response in an encoding of the request's Accept-Encoding, where that pays."""
-    if not accepted or len(response.body) < _WORTH_IT_BYTES:
+    if not accepted or len(response.body) < _WORTH_IT_BYTES or "content-encoding" in response.headers:
         return response
     encoding = next((name for name in _WINDOWS if _is_accepted(name, accepted)), None)
     if encoding is None:

@@ -6,6 +6,7 @@ RequestError (400)      the request is wrong; its sentence goes to the client
 ├── MethodNotAllowed (405)
 ├── ContentTooLarge (413)
 └── UnsupportedMediaType (415)
+TransformError          the user's transform failed: a 500, whose sentence is for the log alone
 """
 
 
@@ -49,3 +50,7 @@ class UnsupportedMediaType(RequestError):
     """The body is declared to be something that this endpoint does not read."""
 
     status = 415
+
+
+class TransformError(Exception):
+    """The user's transform failed; the message is one sentence for the log, without any payload."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from handlers.inference.events.reply import Reply
+    from handlers.inference.transform import Transformed
 
 
 class Function:
@@ -28,7 +29,7 @@ class Function:
 
     def __init__(self, environ: "Mapping[str, str]") -> None:
         label = environ.get("COLDPRESS_LABEL") or None
-        self._service = Service(load(from_environment(environ), environ), label)
+        self._service = Service(load(from_environment(environ), environ), label, _transform(environ))
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
 
@@ -50,3 +51,13 @@ class Function:
         )
         self._is_cold = False
         return reply
+
+
+def _transform(environ: "Mapping[str, str]") -> "Transformed | None":
+    """The user's, imported once the model is there; most have none."""
+    name = environ.get("COLDPRESS_TRANSFORM")
+    if not name:
+        return None
+    from handlers.inference.transform import load_transform  # noqa: PLC0415 - only where there is one
+
+    return load_transform(name)

@@ -46,10 +46,17 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     "/openapi.json": ("GET", _openapi),
     "/docs": ("GET", _docs),
 }
+# Beside them where the user has a transform (transform.py).
+TRANSFORM = "/v1/models/{model}:transform"
 _MODELS = ("/v1/models/", "/v2/models/")
 
 
-def dispatch(model: "Model", request: "Request", label: str | None = None) -> "Response":
+def dispatch(
+    model: "Model",
+    request: "Request",
+    label: str | None = None,
+    routes: "dict[str, tuple[str, Endpoint]]" = ROUTES,
+) -> "Response":
     """Answer by the route table; ``label`` is the registry's label that this endpoint follows, if any.
 
     Raises:
@@ -58,13 +65,13 @@ def dispatch(model: "Model", request: "Request", label: str | None = None) -> "R
         RequestError: what the endpoint raises.
     """
     asked = _Asked(request.path)
-    if asked.route not in ROUTES:
+    if asked.route not in routes:
         raise NotFound(
             f"there is no {request.path[:200]} here: the model is at /v1/models/{model.name} (TensorFlow "
             f"Serving) and /v2/models/{model.name} (Open Inference Protocol)."
         )
     _check_names(model, asked, label)
-    method, endpoint = ROUTES[asked.route]
+    method, endpoint = routes[asked.route]
     if request.method != method:
         raise MethodNotAllowed(f"{request.path} takes {method}, not {request.method[:20]}.", method)
     return endpoint(model, request)

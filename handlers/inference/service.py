@@ -2,9 +2,9 @@
 
 from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
-from handlers.inference.errors import RequestError, UnsupportedMediaType
+from handlers.inference.errors import RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import dispatch
+from handlers.inference.routes import ROUTES, TRANSFORM, dispatch
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from handlers.inference.dataplane import Model
+    from handlers.inference.transform import Transformed
 
 # TensorFlow Serving looks at no media type, and `curl -d` says it sends a form. So only what is certainly not
 # JSON or tensors is refused.
@@ -28,20 +29,34 @@ class Service:
     Args:
         model: what answers.
         label: the registry's label that this endpoint follows; URLs may name it. None: there is none.
+        transform: the user's own route beside the protocols. None: there is none.
     """
 
-    def __init__(self, model: "Model", label: str | None = None) -> None:
+    def __init__(
+        self, model: "Model", label: str | None = None, transform: "Transformed | None" = None
+    ) -> None:
         self.model = model
         self.label = label
+        self.transform = transform
+        self._routes = ROUTES if transform is None else ROUTES | {TRANSFORM: ("POST", transform.answer)}
 
     @classmethod
     def from_folder(
-        cls, folder: "Path", *, name: str | None = None, version: str = "1", threads: int = 1
+        cls,
+        folder: "Path",
+        *,
+        name: str | None = None,
+        version: str = "1",
+        threads: int = 1,
+        transform: str | None = None,
     ) -> "Self":
         """Serve the bundle in ``folder``, verified; ``name`` and ``version`` are those of its URLs.
 
+        ``transform`` names the user's class, as ``package.module:Class``.
+
         Raises:
-            InitError: the folder holds no bundle that this release serves; one sentence says why.
+            InitError: the folder holds no bundle that this release serves, or there is no such transform; one
+                sentence says why.
         """
         from handlers.inference.loading import load  # noqa: PLC0415 - Lambda's entry loads on its own
         from handlers.inference.settings import Settings  # noqa: PLC0415
@@ -49,35 +64,43 @@ class Service:
         settings = Settings(
             model=name, version=version, digest=None, bucket=None, folder=folder, threads=threads
         )
-        return cls(load(settings, {}))
+        model = load(settings, {})
+        if transform is None:
+            return cls(model)
+        from handlers.inference.transform import load_transform  # noqa: PLC0415 - most models have none
+
+        return cls(model, transform=load_transform(transform))
 
     def answer(self, request: Request) -> Response:
         """The answer; an error is ``{"error": "one sentence"}``. Raises nothing."""
         try:
-            response = dispatch(self.model, _prepared(request), self.label)
+            response = dispatch(self.model, self._prepared(request), self.label, self._routes)
             return compress(response, request.headers.get("accept-encoding"))
         except RequestError as error:
             return error_response(error)
+        except TransformError as error:
+            log.say(str(error))
         except Exception as error:  # noqa: BLE001 - one failing request must not take the server down
             log.say(f"a request failed with {type(error).__name__} at {log.place_of(error)}")
-            return json_response({"error": "The request failed inside the server; its log says where."}, 500)
+        return json_response({"error": "The request failed inside the server; its log says where."}, 500)
+
+    def _prepared(self, request: Request) -> Request:
+        """Decode the path's percent signs and the body's encoding; refuse media types that none can mean."""
+        method, path, body = request.method.upper(), _unquoted(request.path), request.body
+        if method == "POST":
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            is_read = media_type in _MEDIA_TYPES or media_type.endswith("+json")
+            # What the user's transform reads, it says itself.
+            if not is_read and not (self.transform and path.endswith(":transform")):
+                raise UnsupportedMediaType(f"the body is declared as {media_type}: send application/json.")
+            body = inflate(body, request.headers.get("content-encoding"))
+        return Request(method, path, request.query, request.headers, body)
 
 
 def error_response(error: RequestError) -> Response:
     """A refused request's answer; what the client sent is quoted without its control characters."""
     sentence = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     return json_response({"error": sentence}, error.status, error.headers)
-
-
-def _prepared(request: Request) -> Request:
-    """Decode the path's percent signs and the body's encoding; refuse media types that cannot be meant."""
-    method, path, body = request.method.upper(), _unquoted(request.path), request.body
-    if method == "POST":
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type not in _MEDIA_TYPES and not media_type.endswith("+json"):
-            raise UnsupportedMediaType(f"the body is declared as {media_type}: send application/json.")
-        body = inflate(body, request.headers.get("content-encoding"))
-    return Request(method, path, request.query, request.headers, body)
 
 
 def _unquoted(path: str) -> str:

@@ -3,6 +3,7 @@
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, Self
 
 # Bytes of one element, by numpy's name for the dtype; strings have none.
 ITEM_SIZES = {
@@ -38,6 +39,27 @@ class Tensor:
         self.dtype = dtype
         self.shape = tuple(shape)
         self.data = data
+
+    @classmethod
+    def of(cls, array: "Any") -> "Self":
+        """A numpy array, or what has its ``dtype``, ``shape`` and ``tobytes()``, as a tensor (copied).
+
+        Back again: ``numpy.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)``.
+
+        Raises:
+            TypeError: it is no array, or its dtype is none that models take.
+        """
+        if not all(hasattr(array, name) for name in ("dtype", "shape", "tobytes")):
+            raise TypeError(f"{type(array).__name__} is neither a Tensor nor an array: use numpy.asarray")
+        if array.dtype.kind in "OSU":
+            texts = array.ravel().tolist()
+            return cls("string", array.shape, [t.encode() if isinstance(t, str) else t for t in texts])
+        name = array.dtype.name
+        if name not in ITEM_SIZES or not array.dtype.isnative:
+            raise TypeError(
+                f"an array of {array.dtype} is no tensor: call astype with one of {', '.join(ITEM_SIZES)}"
+            )
+        return cls(name, array.shape, memoryview(array.tobytes()))
 
     @property
     def size(self) -> int:
