@@ -8,6 +8,7 @@ events/         API Gateway v2 and v1, function URLs, ALB: event <-> Request and
 service.py      the transport-free core: a Request in, a Response out, never an exception
 routes.py       the route table
 protocols/      HTTP bodies of TensorFlow Serving and of the Open Inference Protocol <-> tensors
+description/    /openapi.json and /docs
 reading.py      JSON values to tensors, exactly or not at all; writing.py tensors to JSON
 casting.py      long buffers from one dtype to another
 transform.py    the user's own code: a request to tensors, tensors to a response

@@ -70,3 +70,7 @@ def modules(affine_bundle):
 def test_answers_import_nothing_that_slows_a_cold_start(modules):
     assert "handlers.inference.protocols.oip" in modules
     assert not set(FORBIDDEN).intersection(modules)
+
+
+def test_answers_do_not_import_the_description(modules):
+    assert not [name for name in modules if name.startswith("handlers.inference.description")]
