@@ -7,11 +7,10 @@ of a million probabilities.
 import json
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from coldpress.aws import send_signed
-from examples.ocr.lines import to_tensor
+from examples.ocr.lines import to_tensor, to_text
 
 INPUT, DTYPE = "x", "FP32"
 
@@ -21,7 +20,7 @@ class Recogniser:
 
     def __init__(self, url: str, name: str, characters: list[str]) -> None:
         self._address = f"{url.rstrip('/')}/v2/models/{name}/infer"
-        self._characters = ["", *characters, " "]
+        self._characters = characters
 
     def read(self, image: Image.Image) -> str:
         """The text in a picture of one line.
@@ -40,12 +39,7 @@ class Recogniser:
         length = int(answer.headers["inference-header-content-length"])
         (output,) = json.loads(answer.body[:length])["outputs"]
         scores = np.frombuffer(answer.body[length:], np.float32).reshape(output["shape"])
-        return self._decode(scores[0].argmax(axis=-1))
-
-    def _decode(self, classes: npt.NDArray[np.int64]) -> str:
-        """Greedy CTC: repeated classes are one, class 0 is nothing (Graves et al. 2006)."""
-        changed = np.r_[True, classes[1:] != classes[:-1]]
-        return "".join(self._characters[index] for index in classes[changed & (classes != 0)])
+        return to_text(scores[0], self._characters)
 
 
 def request(image: Image.Image) -> tuple[bytes, bytes]:

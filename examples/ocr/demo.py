@@ -75,6 +75,7 @@ def take_model() -> None:
     """The trained model, out of its package."""
     with timed(str(MODEL.relative_to(ROOT))):
         take("rapidocr-onnxruntime", f"rapidocr_onnxruntime/models/{MODEL.name}", MODEL)
+    (WORK / "characters.txt").write_text("\n".join(characters()), encoding="utf-8")
 
 
 def optimize() -> dict[str, Any]:

@@ -57,6 +57,19 @@ def to_tensor(image: Image.Image) -> npt.NDArray[np.float32]:
     return tensor
 
 
+def to_text(scores: npt.NDArray[np.float32], characters: list[str]) -> str:
+    """The text of one line by greedy CTC: repeated classes are one, class 0 is nothing (Graves et al. 2006).
+
+    Args:
+        scores: [steps, classes] of one picture.
+        characters: the model's own, class 1 first; a blank is the last class.
+    """
+    classes = scores.argmax(axis=-1)
+    changed = np.r_[True, classes[1:] != classes[:-1]]
+    letters = ["", *characters, " "]
+    return "".join(letters[index] for index in classes[changed & (classes != 0)])
+
+
 def calibration() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     """Lines to find the ranges of activations on."""
     return _lines(CALIBRATION_LINES, seed=1)
