@@ -108,7 +108,7 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
     stays a second below the HTTP API's fixed 30 s, so that a request that hangs ends as an error that is
     counted. ``architecture`` is the bundle's target. Without ``provisioned_concurrency`` it serves from
     zero. ``authorization`` is ``iam`` (requests signed with AWS credentials) or ``none`` (open to
-    everyone).
+    everyone). ``transform`` is the user's own code at ``:transform``, from the image's folder transforms/.
     """
 
     model: Annotated[Model, Meta(description='a stage needs one: {"name": "ocr"}')]
@@ -123,6 +123,16 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
     authorization: Annotated[
         Authorization, Meta(description='it takes "iam" (signed requests) or "none" (open to everyone)')
     ] = "iam"
+    transform: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z",
+                description='it takes the class of your own code, like "transforms.ocr:Transform"',
+            ),
+        ]
+        | None
+    ) = None
     throttling: Throttling = Throttling()
     alarms: Alarms = Alarms()
 

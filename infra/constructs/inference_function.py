@@ -52,6 +52,7 @@ class InferenceFunction(Construct):
                 "COLDPRESS_VERSION": str(model.version),
                 "COLDPRESS_DIGEST": str(model.digest),
                 "COLDPRESS_BUCKET": bucket.bucket_name,
+                **({"COLDPRESS_TRANSFORM": config.transform} if config.transform else {}),
             },
             current_version_options=lambda_.VersionOptions(
                 description=f"{model.name} version {model.version}, digest {model.digest}",

@@ -68,6 +68,11 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
         ({"throttling": {"rate": 0}}, ".throttling.rate is 0, but it takes requests per second"),
         ({"throttling": {"burst": 1.5}}, ".throttling.burst is 1.5, but it takes a whole number"),
         ({"alarms": {"p99_latency_ms": 0}}, ".alarms.p99_latency_ms is 0, but it takes whole milliseconds"),
+        (
+            {"transform": "ocr"},
+            '.transform is "ocr", but it takes the class of your own code, like "transforms',
+        ),
+        ({"transform": "a:B\n"}, '.transform is "a:B\\n", but it takes'),
         ({"alarms": {"email": "me"}}, '.alarms.email is "me", but it takes one e-mail address.'),
         ({"tags": {"team": 1}}, '.tags is {"team": 1}, but it takes an object of strings'),
         ({"tags": {"aws:team": "a"}}, '.tags has the key "aws:team", but a tag\'s key has 1 to 128 letters'),

@@ -11,6 +11,7 @@ OTHER_DIGEST = "fedcba9876543210" * 4
 STAGE: dict[str, Any] = {
     "model": {"name": "ocr", "version": 7, "digest": DIGEST},
     "provisioned_concurrency": {"min": 2, "max": 5, "target_utilization": 0.6},
+    "transform": "transforms.ocr:Transform",
     "throttling": {"rate": 20, "burst": 40},
     "alarms": {"p99_latency_ms": 250, "errors": 3, "throttles": 4, "email": "on-call@example.com"},
     "tags": {"team": "search"},
@@ -39,6 +40,7 @@ def test_the_function_is_told_its_model(full: Any) -> None:
         "COLDPRESS_VERSION": "7",
         "COLDPRESS_DIGEST": DIGEST,
         "COLDPRESS_BUCKET": {"Fn::ImportValue": "coldpress-registry:BucketName"},
+        "COLDPRESS_TRANSFORM": "transforms.ocr:Transform",
     }
 
 
