@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import signal
 import time
 
 
@@ -13,6 +14,8 @@ def handler(event, context):
             raise ValueError("as asked")
         case "exit":
             os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         case "sleep":
             time.sleep(float(asked["seconds"]))
         case "import":
