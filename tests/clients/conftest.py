@@ -12,6 +12,8 @@ import onnx
 import pytest
 
 from benchmarks import environments
+from emulator.server import Emulator
+from examples.deployment import Deployment
 from tests.clients.models import every_datatype, half_plus_three
 from tests.handlers.bundles import write_bundle
 
@@ -23,7 +25,7 @@ Asking = Callable[[str, str], None]
 
 
 class Served(NamedTuple):
-    """The addresses of the two models' servers, without a path: ``http://HOST:PORT``."""
+    """Where the two models are: addresses to which clients add their protocol's paths."""
 
     every_datatype: str
     half_plus_three: str
@@ -68,6 +70,30 @@ def served(bundles: Bundles) -> Iterator[Served]:
     """Both models behind `coldpress serve`."""
     with _serving(bundles.every_datatype) as first, _serving(bundles.half_plus_three) as second:
         yield Served(first, second)
+
+
+@pytest.fixture(scope="session")
+def deployed(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Both models behind API Gateway, emulated: the first open to everyone, the other for signed requests."""
+    folder = tmp_path_factory.mktemp("deployed")
+    with Emulator(state_dir=folder / "emulator") as emulator, pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.environment().items():
+            patch.setenv(name, value)
+        first = Deployment(folder / "every-datatype", "open")
+        second = Deployment(folder / "half-plus-three", "signed")
+        settings = {"provisioned_concurrency": None}
+        for deployment, bundle, authorization in (
+            (first, bundles.every_datatype, "none"),
+            (second, bundles.half_plus_three, "iam"),
+        ):
+            deployment.work.mkdir()
+            model = {"name": deployment.work.name}
+            deployment.configure(model=model, authorization=authorization, **settings)
+            if deployment is first:
+                deployment.prepare()
+            deployment.push(bundle)
+            deployment.deploy()
+        yield Served(first.output("EndpointUrl"), second.output("EndpointUrl"))
 
 
 @contextmanager

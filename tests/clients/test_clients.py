@@ -1,4 +1,4 @@
-"""Other projects' clients, unchanged, against `coldpress serve`.
+"""Other projects' clients, unchanged, against `coldpress serve` and through API Gateway to Lambda.
 
 What each client asks is in ``ask_<client>.py``, which runs in that client's own environment.
 """
@@ -20,3 +20,11 @@ def test_mlserver_codecs(ask: Asking, served: Served) -> None:
 
 def test_kserve(ask: Asking, served: Served) -> None:
     ask("kserve", served.half_plus_three)
+
+
+def test_tritonclient_through_the_gateway(ask: Asking, deployed: Served) -> None:
+    ask("tritonclient", deployed.every_datatype)
+
+
+def test_mlserver_codecs_through_the_gateway(ask: Asking, deployed: Served) -> None:
+    ask("mlserver", deployed.every_datatype)
