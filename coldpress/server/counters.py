@@ -4,7 +4,7 @@ import mmap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-PROTOCOLS = ("tfserving", "oip", "other")
+PROTOCOLS = ("tfserving", "oip", "transform", "other")
 _STATUSES = ("2xx", "3xx", "4xx", "5xx")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -20,7 +20,9 @@ _WIDTH = _STARTS + 1
 
 
 def protocol_of(path: str) -> str:
-    """The protocol that a path belongs to."""
+    """The protocol that a path belongs to; the user's own transform is one too."""
+    if path.endswith(":transform"):
+        return "transform"
     return "tfserving" if path.startswith("/v1/") else "oip" if path.startswith("/v2") else "other"
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ from handlers.inference.dataplane import Model
 from handlers.inference.messages import Request, Response
 from handlers.inference.service import Service
 from handlers.inference.session import open_session
+from handlers.inference.tensor import Tensor
+from handlers.inference.transform import Transformed
 
 
 def answers_together(
@@ -40,7 +43,7 @@ def answers_together(
             others_arrive=lambda: arriving > 0,
             ran=runs.append,
         )
-        batched = Service(model)
+        batched = Service(model, transform=service.transform)
 
         def answer(index: int) -> None:
             answers[index] = batched.answer(requests[index])
@@ -105,6 +108,32 @@ def test_rows_run_as_one_up_to_the_limit(classifier: Service) -> None:
     assert answers_together(classifier, requests, 3)[1] == [3, 3, 1]
     assert answers_together(classifier, requests, 1)[1] == [1] * 7
     assert answers_together(classifier, requests, 16, delay=5)[1] == [7]  # the last one finds nobody arriving
+
+
+class Largest:
+    """A number to a row of it, and the scores to the largest; "exit" ends the process, if it may."""
+
+    def decode(self, request: Request) -> dict[str, np.ndarray]:
+        if request.body == b"exit":
+            sys.exit(1)
+        return {"x": np.full((1, 64), float(request.body), np.float32)}
+
+    def encode(self, outputs: Mapping[str, Tensor]) -> Response:
+        scores = outputs["scores"]
+        largest = np.frombuffer(scores.data, scores.dtype).max()
+        return Response(200, {}, str(round(float(largest), 3)).encode())
+
+
+def test_requests_of_a_transform_run_as_one(classifier: Service) -> None:
+    service = Service(classifier.model, transform=Transformed("tests:Largest", Largest()))
+    bodies = [b"0.5", b"exit", b"-1", b"no number", b"2"]
+    requests = [Request("POST", "/v1/models/classifier:transform", "", {}, body) for body in bodies]
+    together, runs = answers_together(service, requests)
+    assert runs == [3]
+    assert [response.status for response in together] == [200, 500, 200, 500, 200]
+    for request, response in zip(requests, together, strict=True):
+        alone = service.answer(request).body
+        assert response.body == alone or abs(float(response.body) - float(alone)) < 0.002
 
 
 def test_other_outputs_and_other_shapes_do_not_mix(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_bodies_that_are_not_read(url: str, header: str, value: str, status: int
         (["nowhere"], "nowhere"),
         (["s3://only-a-bucket"], "is not s3://BUCKET/NAME/REFERENCE"),
         (["BUNDLE", "--port", "99999"], "port 99999 cannot be used"),
+        (["BUNDLE", "--port", "0", "--transform", "nowhere:T"], "No module named 'nowhere'"),
         (["BUNDLE", "--port", "0", "--host", "192.0.2.1"], "cannot be used"),
     ],
 )
