@@ -19,7 +19,10 @@ from tests.handlers.bundles import write_bundle
 
 HERE = Path(__file__).parent
 # What a client is called, and its packages; the others are servers of the benchmarks as well.
-PACKAGES = {"tritonclient": ("tritonclient[http]==2.73.0", "numpy==2.4.6")}
+PACKAGES = {
+    "openapi": ("openapi-python-client==0.29.1", "httpx==0.28.1", "attrs==26.1.0"),
+    "tritonclient": ("tritonclient[http]==2.73.0", "numpy==2.4.6"),
+}
 
 Asking = Callable[[str, str], None]
 

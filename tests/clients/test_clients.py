@@ -22,6 +22,10 @@ def test_kserve(ask: Asking, served: Served) -> None:
     ask("kserve", served.half_plus_three)
 
 
+def test_a_generated_client(ask: Asking, served: Served) -> None:
+    ask("openapi", served.half_plus_three)
+
+
 def test_tritonclient_through_the_gateway(ask: Asking, deployed: Served) -> None:
     ask("tritonclient", deployed.every_datatype)
 
