@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clients import digits, http_api_event
 from benchmarks.coldstart import Figures, Function, cold_start, evict
 from benchmarks.environments import ROOT, python_of
 from benchmarks.functions import PACKAGES
 from benchmarks.models import CLS, MODELS, Case, Model
 from benchmarks.produce import by_optimize, prepare
-from benchmarks.publish import cell, insert, markdown, replace, show, write
+from benchmarks.publish import cell, insert, markdown, replace, show, where, write
 from benchmarks.quota import NotAllowed, cpu_share
 from benchmarks.samples import Array, read_set
 from benchmarks.store import BUCKET, Store, store
@@ -191,26 +192,8 @@ def _uncached(one: Competitor, event: bytes) -> float:
 
 
 def _event(name: str, sample: Mapping[str, Array]) -> bytes:
-    path = f"/v1/models/{name}:predict"
-    http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "-"}
-    return json.dumps(
-        {
-            "version": "2.0",
-            "rawPath": path,
-            "rawQueryString": "",
-            "headers": {"content-type": "application/json", "host": "example.com"},
-            "requestContext": {"stage": "$default", "requestId": "1", "http": http},
-            "body": json.dumps({"inputs": {key: _digits(value) for key, value in sample.items()}}),
-            "isBase64Encoded": False,
-        }
-    ).encode()
-
-
-def _digits(values: Array) -> Any:
-    """Nested lists with as few digits as tell the values apart, as clients outside Python send them."""
-    if values.ndim:
-        return [_digits(row) for row in values]
-    return float(str(values)) if values.dtype.kind == "f" else int(values)
+    body = json.dumps({"inputs": {key: digits(value) for key, value in sample.items()}})
+    return http_api_event(f"/v1/models/{name}:predict", body.encode(), {})
 
 
 def _size(path: Path) -> int:
@@ -226,10 +209,7 @@ def _document(content: Mapping[str, Any]) -> None:
         rows = [row for row in content["rows"] if row["model"] == title]
         cells = ([cell(row[column]) for column in _COLUMNS[1:]] for row in rows)
         tables.append(f"## {title}\n\n{markdown(_COLUMNS[1:], cells)}")
-    machine = content["machine"]
-    where = f"Machine: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}."
-    versions = "\n".join(f"- {name}: {text}" for name, text in content["versions"].items())
-    replace(_DOCUMENT, "\n\n".join([head + _MARKER, *tables, "## Where", where, versions]) + "\n")
+    replace(_DOCUMENT, "\n\n".join([head + _MARKER, *tables, "## Where", where(content)]) + "\n")
 
 
 def _readme(content: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from benchmarks.clients import digits
 from benchmarks.environments import ROOT, python_of
 from benchmarks.load import Failed, ask, load
 from benchmarks.models import CLS, Case
@@ -131,13 +132,6 @@ def pressed_cls() -> tuple[Path, dict[str, Array]]:
     if produced.error:
         sys.exit(f"cls: optimize failed: {produced.error}")
     return Path(produced.model).parent, next(read_set(folder / "report"))
-
-
-def digits(values: Array) -> Any:
-    """Nested lists with as few digits as tell the values apart, as clients outside Python send them."""
-    if values.ndim:
-        return [digits(row) for row in values]
-    return float(str(values)) if values.dtype.kind == "f" else int(values)
 
 
 def _servers(bundle: Path, name: str, x: Array) -> Iterator[Server]:

@@ -6,7 +6,6 @@ All figures are CPU time, the medians of many rounds.
 """
 
 import argparse
-import base64
 import contextlib
 import json
 import os
@@ -23,12 +22,13 @@ from typing import Any
 
 import onnxruntime
 
+from benchmarks.clients import digits, http_api_event
 from benchmarks.environments import ROOT
 from benchmarks.models import CLS, MODELS, Case, Model
 from benchmarks.produce import by_optimize, prepare
 from benchmarks.publish import insert, markdown, show, where, write
 from benchmarks.samples import Array, read_set
-from benchmarks.serve import DOCUMENT, digits
+from benchmarks.serve import DOCUMENT
 from bundle import simdjson
 from bundle.served import read_manifest
 from handlers.inference.function import Function
@@ -130,16 +130,8 @@ def _subject(  # noqa: PLR0913, PLR0917 - a row of the table
     headers: Mapping[str, str],
 ) -> Subject:
     path = "/v2/models/model/infer"
-    event = {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": "example.com", **headers},
-        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
-        "body": base64.b64encode(content).decode() if headers else content.decode(),
-        "isBase64Encoded": bool(headers),
-    }
-    return Subject(title, body, bundle, sample, content, json.dumps(event).encode())
+    event = http_api_event(path, content, headers, is_binary=bool(headers))
+    return Subject(title, body, bundle, sample, content, event)
 
 
 def _row(subject: Subject, rounds: int, runs: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from bundle.layout import (
     is_name,
     is_sha256,
 )
-from bundle.simdjson import loads
+from bundle.simdjson import TYPE_NAMES, loads
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -40,15 +40,6 @@ _REQUIRED = (
 _OPTIONAL = ("digest", "files", "schema_version")
 _SERVED = ("model.ort", "model.onnx")
 _TARGETS = ("x86_64", "x86_64-vnni", "arm64")
-_KINDS = {
-    bool: "bool",
-    dict: "object",
-    float: "float",
-    int: "int",
-    list: "array",
-    str: "str",
-    type(None): "null",
-}
 
 
 class TensorSpec:
@@ -208,7 +199,7 @@ def _get(content: "dict[str, Any]", key: str, kind: "type[T]", where: str) -> "T
 
 def _typed(value: object, kind: "type[T]", where: str) -> "T":
     if type(value) is not kind:
-        raise _unexpected(_KINDS[kind], value, where)
+        raise _unexpected(TYPE_NAMES[kind], value, where)
     return value
 
 
@@ -220,4 +211,4 @@ def _one_of(choices: "tuple[str, ...]", content: "dict[str, Any]", key: str) -> 
 
 
 def _unexpected(wanted: str, value: object, where: str) -> _Wrong:
-    return _Wrong(f"Expected `{wanted}`, got `{_KINDS[type(value)]}` - at `{where}`")
+    return _Wrong(f"Expected `{wanted}`, got `{TYPE_NAMES[type(value)]}` - at `{where}`")

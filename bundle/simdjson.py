@@ -30,7 +30,18 @@ finally:
 # simdjson counts the elements of a list or object no further; pysimdjson would write past its list's end.
 _MAX_ELEMENTS = 0xFFFFFF
 
-__all__ = ["Array", "Object", "TooLong", "loads", "parse"]
+# What sentences call JSON's types, as msgspec does.
+TYPE_NAMES: "dict[type, str]" = {
+    bool: "bool",
+    dict: "object",
+    float: "float",
+    int: "int",
+    list: "array",
+    str: "str",
+    type(None): "null",
+}
+
+__all__ = ["TYPE_NAMES", "Array", "Object", "TooLong", "loads", "parse"]
 
 
 class TooLong(ValueError):

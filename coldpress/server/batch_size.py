@@ -91,7 +91,7 @@ def _halved(array: Array) -> Array:
 
 
 def _infer(model: Model, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    outputs = model.infer({name: _tensor(array) for name, array in arrays.items()})
+    outputs = model.infer({name: Tensor.of(array) for name, array in arrays.items()})
     return {
         name: np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)
         for name, tensor in outputs.items()
@@ -99,12 +99,8 @@ def _infer(model: Model, arrays: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _tensor(array: Array) -> Tensor:
-    return Tensor(array.dtype.name, array.shape, memoryview(array.tobytes()))
-
-
 def _repeated(row: Mapping[str, Array], rows: int) -> dict[str, Tensor]:
-    return {name: _tensor(np.repeat(array, rows, axis=0)) for name, array in row.items()}
+    return {name: Tensor.of(np.repeat(array, rows, axis=0)) for name, array in row.items()}
 
 
 def _seconds(model: Model, inputs: dict[str, Tensor]) -> float:

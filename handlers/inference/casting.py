@@ -9,7 +9,7 @@ from struct import error as StructError  # noqa: N812 - it is named as what it i
 from struct import pack
 
 from handlers.inference.ort import Session
-from handlers.inference.tensor import Tensor
+from handlers.inference.tensor import STRUCT_CODES, Tensor
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 # Below so many values Python's own loop is as quick.
 _FEW = 256
-# Python's struct codes; and ONNX's TensorProto.DataType, where ONNX Runtime casts to it with one rounding: it
-# goes to float16 by way of float32, which rounds twice.
-_CODES = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q"}
-_CODES |= {"uint64": "Q", "float16": "e", "float32": "f", "float64": "d"}
+# ONNX's TensorProto.DataType, where ONNX Runtime casts to it with one rounding: it goes to float16 by way of
+# float32, which rounds twice.
 _ONNX_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7}
 _ONNX_TYPES |= {"float64": 11, "uint32": 12, "uint64": 13}
 
@@ -52,7 +50,7 @@ def cast(data: memoryview, dtype: str) -> "tuple[memoryview, float, float]":
 
 
 def _cast_few(data: memoryview, dtype: str) -> memoryview:
-    code = _CODES[dtype]
+    code = STRUCT_CODES[dtype]
     values: Any = map(int, data) if data.format == "d" and code not in "efd" else data
     try:
         return memoryview(pack(f"<{len(data)}{code}", *values))

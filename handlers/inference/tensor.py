@@ -20,6 +20,28 @@ ITEM_SIZES = {
     "uint64": 8,
     "float64": 8,
 }
+# The struct module's code of one element; memoryview takes them too, but for float16's.
+STRUCT_CODES = {
+    "int8": "b",
+    "uint8": "B",
+    "int16": "h",
+    "uint16": "H",
+    "float16": "e",
+    "int32": "i",
+    "uint32": "I",
+    "float32": "f",
+    "int64": "q",
+    "uint64": "Q",
+    "float64": "d",
+}
+
+
+def element_count(shape: "Sequence[int]") -> int:
+    """How many elements a tensor of this shape has."""
+    elements = 1
+    for length in shape:
+        elements *= length
+    return elements
 
 
 class Tensor:
@@ -64,7 +86,4 @@ class Tensor:
     @property
     def size(self) -> int:
         """How many elements there are."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
+        return element_count(self.shape)

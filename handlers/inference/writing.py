@@ -13,6 +13,7 @@ import pybase64
 from bundle.simdjson import parse
 from handlers.inference.casting import cast
 from handlers.inference.reading import FLOATS
+from handlers.inference.tensor import STRUCT_CODES, element_count
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from handlers.inference.tensor import Tensor
 
 _DIGITS = {"float16": (3, 4, 5), "float32": (7, 8, 9)}
-# Codes of the struct module, as memoryview takes them too, but for float16.
-_CODES = {"int8": "b", "int16": "h", "int32": "i", "int64": "q", "float32": "f", "float64": "d"}
-_CODES |= {"uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"}
 _INFINITY = float("inf")
 # Nobody reads so many, and to look for the shortest takes three times as long as to write the longest.
 _MANY = 10_000
@@ -55,17 +53,15 @@ def nest(texts: list[str], shape: "Sequence[int]") -> str:
 def rows(texts: list[str], shape: "Sequence[int]") -> list[str]:
     """Elements as one text for each index of the first axis."""
     for axis in range(len(shape) - 1, 0, -1):
-        length, count = shape[axis], 1
-        for outer in shape[:axis]:
-            count *= outer
-        texts = [f"[{','.join(texts[i * length : (i + 1) * length])}]" for i in range(count)]
+        length, lists = shape[axis], range(element_count(shape[:axis]))
+        texts = [f"[{','.join(texts[i * length : (i + 1) * length])}]" for i in lists]
     return texts
 
 
 def _unpacked(data: memoryview, dtype: str) -> "Sequence[float]":
     if dtype == "float16":
         return unpack(f"<{len(data) // 2}e", data)
-    code: Any = _CODES[dtype]
+    code: Any = STRUCT_CODES[dtype]
     return data.cast(code).tolist() if data.nbytes else []
 
 

@@ -10,7 +10,7 @@ from handlers.inference.dataplane import is_dynamic
 from handlers.inference.errors import RequestError
 from handlers.inference.ort import OrtError
 from handlers.inference.protocols.oip import DATATYPES
-from handlers.inference.tensor import ITEM_SIZES, Tensor
+from handlers.inference.tensor import ITEM_SIZES, Tensor, element_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Example:
                     "name": name,
                     "shape": shape,
                     "datatype": DATATYPES[specs[name].dtype],
-                    "data": [_value(specs[name])] * _size(shape),
+                    "data": [_value(specs[name])] * element_count(shape),
                 }
                 for name, shape in shapes.items()
             ]
@@ -62,7 +62,7 @@ def example_of(model: Model) -> Example | None:
     shapes: dict[str, list[int]] = {}
     for length in _LENGTHS:
         wanted = _shapes(model, length)
-        if sum(map(_size, wanted.values())) > MAX_ELEMENTS:
+        if sum(map(element_count, wanted.values())) > MAX_ELEMENTS:
             break
         shapes = shapes or wanted
         if not _varies(model) or _runs(model, wanted):
@@ -102,7 +102,7 @@ def _runs(model: Model, shapes: dict[str, list[int]]) -> bool:
 
 
 def _tensor(dtype: str, shape: list[int]) -> Tensor:
-    size = _size(shape)
+    size = element_count(shape)
     if dtype == "string":
         return Tensor(dtype, shape, [b"text"] * size)
     one = _ONES.get(dtype) or (1).to_bytes(ITEM_SIZES[dtype], "little")
@@ -135,10 +135,3 @@ def _predict_body(model: Model, nested: dict[str, object]) -> dict[str, object]:
 def _share_first_axis(specs: dict[str, TensorSpec]) -> bool:
     """Whether they are certain to have rows, and as many."""
     return all(spec.shape for spec in specs.values()) and len({spec.shape[0] for spec in specs.values()}) == 1
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -5,6 +5,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md
 """
 
+from bundle.simdjson import TYPE_NAMES
 from handlers.inference.dataplane import is_dynamic, show_shape
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import Response, encoded_response, json_response, to_json
@@ -32,15 +33,6 @@ DATATYPES = {
     **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 _NAMED = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}
-_JSON_NAMES: "dict[type, str]" = {
-    bool: "bool",
-    dict: "object",
-    float: "float",
-    int: "int",
-    list: "array",
-    str: "str",
-    type(None): "null",
-}
 
 
 class _Output:
@@ -259,11 +251,11 @@ def _parameters(fields: "Any", where: str) -> "dict[str, Any]":
 
 def _expect(value: object, kind: type, where: str) -> None:
     if type(value) is not kind:
-        raise _unexpected(value, _JSON_NAMES[kind], where)
+        raise _unexpected(value, TYPE_NAMES[kind], where)
 
 
 def _unexpected(value: object, wanted: str, where: str) -> RequestError:
-    found = "array" if is_list(value) else _JSON_NAMES.get(type(value), "object")
+    found = "array" if is_list(value) else TYPE_NAMES.get(type(value), "object")
     return RequestError(
         f"the body is no inference request: Expected `{wanted}`, got `{found}` - at `{where}`."
     )
