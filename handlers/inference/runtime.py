@@ -83,6 +83,8 @@ class Loop:
             _pass_on(invocation.trace_id)
             self._answer_one(invocation)
             log.about("")
+            # From here on SIGTERM ends the process where it comes: none falls between this and the next call.
+            self._api.release()
 
     def _answer_one(self, invocation: "Invocation") -> None:
         request_id = invocation.request_id

@@ -63,7 +63,7 @@ class RuntimeApi:
         self._address = host, int(port)
         self._socket: _socket.socket | None = None
         self._buffer = bytearray()
-        self._is_waiting = False
+        self._has_event = False
 
     def next(self) -> Invocation:
         """Wait for the next event, as long as it takes: Lambda freezes the process meanwhile.
@@ -77,8 +77,12 @@ class RuntimeApi:
         return Invocation(headers, body)
 
     def is_idle(self) -> bool:
-        """Whether ``next`` waits and nothing has come; for signal handlers."""
-        return self._is_waiting and not self._has_bytes()
+        """Whether there is no event to answer, not even one that begins to come; for signal handlers."""
+        return not self._has_event and not self._has_bytes()
+
+    def release(self) -> None:
+        """All is done for the event that ``next`` gave."""
+        self._has_event = False
 
     def respond(self, request_id: str, reply: bytes) -> bool:
         """Send the answer (JSON); whether it was taken. One larger than 6 MB is not.
@@ -138,11 +142,8 @@ class RuntimeApi:
             self._socket.sendall(body)
         if waits:
             # Looking at the first byte takes nothing, so a signal in this moment loses nothing.
-            self._is_waiting = True
-            try:
-                self._socket.recv(1, _socket.MSG_PEEK)
-            finally:
-                self._is_waiting = False
+            self._has_event = False  # the one that was cut in the middle is given again
+            self._has_event = bool(self._socket.recv(1, _socket.MSG_PEEK))
         return self._read_answer()
 
     def _has_bytes(self) -> bool:
