@@ -20,11 +20,13 @@ from tests.handlers.bundles import write_bundle
 HERE = Path(__file__).parent
 # What a client is called, and its packages; the others are servers of the benchmarks as well.
 PACKAGES = {
+    "schemathesis": ("schemathesis==4.32.5",),
     "openapi": ("openapi-python-client==0.29.1", "httpx==0.28.1", "attrs==26.1.0"),
     "tritonclient": ("tritonclient[http]==2.73.0", "numpy==2.4.6"),
 }
 
 Asking = Callable[[str, str], None]
+Deploying = Callable[[Path, str, str], str]
 
 
 class Served(NamedTuple):
@@ -54,6 +56,7 @@ def ask() -> Asking:
         command = [str(python), str(HERE / f"ask_{client}.py"), url]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+        print(done.stdout)
 
     return run
 
@@ -71,36 +74,50 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
 @pytest.fixture(scope="session")
 def served(bundles: Bundles) -> Iterator[Served]:
     """Both models behind `coldpress serve`."""
-    with _serving(bundles.every_datatype) as first, _serving(bundles.half_plus_three) as second:
+    with serving(bundles.every_datatype) as first, serving(bundles.half_plus_three) as second:
         yield Served(first, second)
 
 
 @pytest.fixture(scope="session")
-def deployed(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Both models behind API Gateway, emulated: the first open to everyone, the other for signed requests."""
+def deploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploying]:
+    """Deploy a bundle behind API Gateway, emulated; what a request must bear is the last argument."""
     folder = tmp_path_factory.mktemp("deployed")
     with Emulator(state_dir=folder / "emulator") as emulator, pytest.MonkeyPatch.context() as patch:
         for name, value in emulator.environment().items():
             patch.setenv(name, value)
-        first = Deployment(folder / "every-datatype", "open")
-        second = Deployment(folder / "half-plus-three", "signed")
-        settings = {"provisioned_concurrency": None}
-        for deployment, bundle, authorization in (
-            (first, bundles.every_datatype, "none"),
-            (second, bundles.half_plus_three, "iam"),
-        ):
-            deployment.work.mkdir()
-            model = {"name": deployment.work.name}
-            deployment.configure(model=model, authorization=authorization, **settings)
-            if deployment is first:
+
+        def run(bundle: Path, stage: str, authorization: str) -> str:
+            is_first = not any(folder.glob("*/cdk.json"))
+            (work := folder / stage).mkdir()
+            deployment = Deployment(work, stage)
+            model = {"name": bundle.parent.name}
+            deployment.configure(model=model, authorization=authorization, provisioned_concurrency=None)
+            if is_first:
                 deployment.prepare()
             deployment.push(bundle)
             deployment.deploy()
-        yield Served(first.output("EndpointUrl"), second.output("EndpointUrl"))
+            return deployment.output("EndpointUrl")
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def deployed(deploy: Deploying, bundles: Bundles) -> Served:
+    """Both models behind API Gateway, open to everyone."""
+    return Served(
+        deploy(bundles.every_datatype, "datatypes", "none"), deploy(bundles.half_plus_three, "half", "none")
+    )
+
+
+@pytest.fixture(scope="session")
+def signed(deploy: Deploying, bundles: Bundles) -> str:
+    """The second model behind API Gateway, for signed requests."""
+    return deploy(bundles.half_plus_three, "signed", "iam")
 
 
 @contextmanager
-def _serving(bundle: Path) -> Iterator[str]:
+def serving(bundle: Path) -> Iterator[str]:
+    """The address of `coldpress serve` for a bundle."""
     coldpress = Path(sys.executable).with_name("coldpress")
     command = [str(coldpress), "serve", str(bundle), "--port", "0", "--workers", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

@@ -32,3 +32,11 @@ def test_tritonclient_through_the_gateway(ask: Asking, deployed: Served) -> None
 
 def test_mlserver_codecs_through_the_gateway(ask: Asking, deployed: Served) -> None:
     ask("mlserver", deployed.every_datatype)
+
+
+def test_kserve_through_the_gateway(ask: Asking, deployed: Served) -> None:
+    ask("kserve", deployed.half_plus_three)
+
+
+def test_a_generated_client_through_the_gateway(ask: Asking, deployed: Served) -> None:
+    ask("openapi", deployed.half_plus_three)

@@ -65,17 +65,16 @@ SIGNATURE = (
 )
 
 
-def test_signed_through_the_gateway(deployed: Served) -> None:
-    url = deployed.half_plus_three
-    assert run(STATUS, url)[0] == 403
-    assert run(STATUS, url, *SIGNATURE) == (200, {"model_version_status": [AVAILABLE]})
+def test_signed_through_the_gateway(signed: str) -> None:
+    assert run(STATUS, signed)[0] == 403
+    assert run(STATUS, signed, *SIGNATURE) == (200, {"model_version_status": [AVAILABLE]})
 
 
-def test_signed_with_a_body(deployed: Served) -> None:
+def test_signed_with_a_body(signed: str) -> None:
     tensor = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 5]}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "y"}]})
     line = f"curl http://localhost:8501/v2/models/half_plus_three/infer -d {shlex.quote(body)}"
-    status, answer = run(line, deployed.half_plus_three, *SIGNATURE)
+    status, answer = run(line, signed, *SIGNATURE)
     assert status == 200
     assert answer["outputs"] == [{"name": "y", "shape": [3], "datatype": "FP32", "data": [3.5, 4.0, 5.5]}]
 
@@ -83,5 +82,5 @@ def test_signed_with_a_body(deployed: Served) -> None:
 @pytest.mark.xfail(
     reason="curl may sign a colon in a path as it is, and AWS wants %3A: https://github.com/curl/curl/issues/18423"
 )
-def test_signed_with_a_colon_in_the_path(deployed: Served) -> None:
-    assert run(PREDICT, deployed.half_plus_three, *SIGNATURE) == (200, {"predictions": [3.5, 4.0, 5.5]})
+def test_signed_with_a_colon_in_the_path(signed: str) -> None:
+    assert run(PREDICT, signed, *SIGNATURE) == (200, {"predictions": [3.5, 4.0, 5.5]})
