@@ -105,7 +105,7 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
     """One endpoint: what it serves and how. The shortest is ``EndpointConfig(model=Model(name="ocr"))``.
 
     ``memory_mb`` also buys CPU: 1769 MB is one vCPU, all that one inference thread uses. ``timeout_s``
-    stays a second below the HTTP API's fixed 30 s, so that a request that hangs ends as an error that is
+    stays a second below the HTTP API's fixed 30 s, so that the client gets the function's own 504, which is
     counted. ``architecture`` is the bundle's target. Without ``provisioned_concurrency`` it serves from
     zero. ``authorization`` is ``iam`` (requests signed with AWS credentials) or ``none`` (open to
     everyone). ``transform`` is the user's own code at ``:transform``, from the image's folder transforms/.
@@ -116,7 +116,12 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
         int, Meta(ge=128, le=10_240, description="Lambda takes whole MB from 128 to 10240")
     ] = 1_769
     timeout_s: Annotated[
-        int, Meta(ge=1, le=30, description="it takes whole seconds from 1 to 30, where the HTTP API gives up")
+        int,
+        Meta(
+            ge=1,
+            le=29,
+            description="it takes whole seconds from 1 to 29, because the HTTP API gives up at 30",
+        ),
     ] = 29
     architecture: Annotated[Architecture, Meta(description='Lambda has "x86_64" and "arm64"')] = "x86_64"
     provisioned_concurrency: ProvisionedConcurrency | None = None

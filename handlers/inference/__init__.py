@@ -5,6 +5,7 @@ runtime.py      the loop that asks Lambda for events and answers them; runtime_a
 app.py          the same function for AWS's runtime client, awslambdaric
 function.py     the function that both run: an event in, a reply out, one line of metrics
 events/         API Gateway v2 and v1, function URLs, ALB: event <-> Request and Response
+deadline.py     when a request is given up, and who looks
 service.py      the transport-free core: a Request in, a Response out, never an exception
 routes.py       the route table
 protocols/      HTTP bodies of TensorFlow Serving and of the Open Inference Protocol <-> tensors

@@ -1,6 +1,6 @@
 """The model: validated tensors in, tensors out. Knows no HTTP and no JSON."""
 
-from handlers.inference.errors import InitError, RequestError
+from handlers.inference.errors import InitError, Late, RequestError
 from handlers.inference.ort import FAIL, INVALID_ARGUMENT, RUNTIME_EXCEPTION, OrtError
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
@@ -49,6 +49,7 @@ class Model:
 
         Raises:
             RequestError: names, dtypes or shapes are not the signature's, or the graph cannot take them.
+            Late: the run was given up.
         """
         names = list(self.outputs if outputs is None else dict.fromkeys(outputs))
         if not names:
@@ -60,6 +61,8 @@ class Model:
         try:
             tensors = self._session.run(names, inputs)
         except OrtError as error:
+            if self._session.is_terminated:
+                raise Late from None
             # With every axis fixed, inputs that passed the checks must run: not the client's fault.
             refusals = (
                 (INVALID_ARGUMENT, FAIL, RUNTIME_EXCEPTION) if self._is_dynamic else (INVALID_ARGUMENT,)
@@ -68,6 +71,14 @@ class Model:
                 raise
             raise _unsuitable(error) from None
         return dict(zip(names, tensors, strict=True))
+
+    def give_up(self) -> None:
+        """From another thread: end the run that is under way, or the next one, and all until ``go_on``."""
+        self._session.terminate()
+
+    def go_on(self) -> None:
+        """Let runs succeed again."""
+        self._session.resume()
 
     def check(self, inputs: "Mapping[str, Tensor]") -> None:
         """Hold inputs against the signature, without a run.

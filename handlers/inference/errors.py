@@ -5,7 +5,9 @@ RequestError (400)      the request is wrong; its sentence goes to the client
 ├── NotFound (404)
 ├── MethodNotAllowed (405)
 ├── ContentTooLarge (413)
-└── UnsupportedMediaType (415)
+├── UnsupportedMediaType (415)
+└── Late (504)
+GivenUp                 the client has had its 504: nothing is left to send
 TransformError          the user's transform failed: a 500, whose sentence is for the log alone
 """
 
@@ -50,6 +52,22 @@ class UnsupportedMediaType(RequestError):
     """The body is declared to be something that this endpoint does not read."""
 
     status = 415
+
+
+class Late(RequestError):
+    """There is no answer within the time that there is for one; the client may ask for less."""
+
+    status = 504
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the answer was not ready in the time that this endpoint has for one: send fewer rows, or give "
+            "the endpoint more time or more memory."
+        )
+
+
+class GivenUp(Exception):
+    """It took too long, the client has been told so, and what was made nevertheless is of no use."""
 
 
 class TransformError(Exception):

@@ -6,7 +6,9 @@ Importing this module imports all that a request needs, so that no request waits
 import time
 
 from handlers.inference import log
-from handlers.inference.events import answer_event
+from handlers.inference.deadline import Watch, due_in
+from handlers.inference.errors import GivenUp, Late
+from handlers.inference.events import answer_event, refuse_event
 from handlers.inference.loading import load
 from handlers.inference.metrics import emit
 from handlers.inference.service import Service
@@ -14,7 +16,7 @@ from handlers.inference.settings import from_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from handlers.inference.events.reply import Reply
     from handlers.inference.transform import Transformed
@@ -23,34 +25,78 @@ if TYPE_CHECKING:
 class Function:
     """The model that the environment names, behind Lambda's events.
 
+    Shortly before a request's deadline its run is ended, and it is answered 504.
+
+    Args:
+        environ: the environment's variables.
+        send: answers a late request by its id, from another thread, so that the client is told even where
+            the thread that makes its answer does not come back. None: only ``answer`` answers.
+
     Raises:
         InitError: there is none; one sentence says why.
     """
 
-    def __init__(self, environ: "Mapping[str, str]") -> None:
+    def __init__(
+        self, environ: "Mapping[str, str]", send: "Callable[[str, Reply], object] | None" = None
+    ) -> None:
         label = environ.get("COLDPRESS_LABEL") or None
         self._service = Service(load(from_environment(environ), environ), label, _transform(environ))
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
+        self._send = send
+        self._watch = Watch(self._give_up)
+        self._event: object = None
+        self._request_id = ""
+        self._started = 0.0
 
-    def answer(self, event: object, request_id: str) -> "Reply":
+    def answer(self, event: object, request_id: str, seconds_left: float | None = None) -> "Reply":
         """Answer one event (JSON as Python objects), and write its line of metrics.
+
+        Args:
+            event: the event.
+            request_id: what Lambda calls it.
+            seconds_left: until Lambda takes no answer any more, if that is known.
 
         Raises:
             UnknownEvent: it is none of API Gateway, a function URL or an ALB.
+            GivenUp: it took too long, and was answered by ``send``.
         """
         log.about(request_id)
-        started = time.perf_counter()
-        reply = answer_event(self._service, event)
+        self._event, self._request_id, self._started = event, request_id, time.perf_counter()
+        self._watch.begin(due_in(seconds_left))
+        try:
+            reply = answer_event(self._service, event)
+        finally:
+            is_in_time = self._watch.end()
+            if not is_in_time:
+                self._service.model.go_on()
+        if not is_in_time and self._send is not None:
+            raise GivenUp
+        self._emit(reply)
+        return reply
+
+    def _give_up(self) -> None:
+        """The watch's thread: the one that answers is still at it, and waits in ``end`` if it is not."""
+        log.say("no answer is ready shortly before the deadline, so it is 504: give the function more time")
+        self._service.model.give_up()
+        if self._send is None:
+            return
+        try:
+            reply = refuse_event(self._event, Late())
+            self._send(self._request_id, reply)
+            self._emit(reply)
+        except Exception as error:  # noqa: BLE001 - this thread is needed for the next request
+            log.say(f"the 504 could not be sent ({type(error).__name__} at {log.place_of(error)})")
+
+    def _emit(self, reply: "Reply") -> None:
         emit(
             self._service.model,
             status=reply.status,
-            latency_ms=(time.perf_counter() - started) * 1e3,
+            latency_ms=(time.perf_counter() - self._started) * 1e3,
             is_cold=self._is_cold,
-            request_id=request_id,
+            request_id=self._request_id,
         )
         self._is_cold = False
-        return reply
 
 
 def _transform(environ: "Mapping[str, str]") -> "Transformed | None":

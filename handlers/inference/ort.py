@@ -96,6 +96,7 @@ class Session:
     Attributes:
         inputs: dtype of each input by name, in the model's order.
         outputs: dtype of each output by name, in the model's order.
+        is_terminated: whether ``terminate`` was called, and ``resume`` was not since.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Session:
             LibraryError: see ``start``.
         """
         self._library = library = start()
-        self._handle = _Word()
+        self._handle, self._options = _Word(), _Word()
         self._model = (_Word * _BUFFER)()
         options = _Word()
         library.check(library.create_session_options(ctypes.byref(options)))
@@ -149,6 +150,8 @@ class Session:
         self._all_outputs = tuple(self.outputs)
         self._output_names = _c_strings(self.outputs)
         self._calls: list[_Call] = []
+        library.check(library.create_run_options(ctypes.byref(self._options)))
+        self.is_terminated = False
 
     def run(self, outputs: "Iterable[str]", inputs: "Mapping[str, Tensor]") -> list[Tensor]:
         """Compute ``outputs``, in their order; their data are copies that belong to the caller.
@@ -158,7 +161,7 @@ class Session:
             inputs: one tensor for each input; their data are read where they lie, or copied if not aligned.
 
         Raises:
-            OrtError: ONNX Runtime refuses the tensors, or a node fails.
+            OrtError: ONNX Runtime refuses the tensors, a node fails, or the session is terminated.
             ValueError: a name is unknown or missing, or data are not as long as dtype and shape say.
             TypeError, BufferError: data are no contiguous buffer, or of ``string`` no list of bytes.
             KeyError: no tensor has that dtype.
@@ -183,7 +186,7 @@ class Session:
                 call.write(index, inputs[name])
             status = self._library.run(
                 self._handle,
-                None,
+                self._options,
                 self._input_names,
                 call.values,
                 len(inputs),
@@ -198,11 +201,24 @@ class Session:
             call.clear()
             self._calls.append(call)
 
+    def terminate(self) -> None:
+        """From another thread: let every ``run`` fail, those under way before their next node."""
+        self.is_terminated = True
+        self._library.check(self._library.run_options_set_terminate(self._options))
+
+    def resume(self) -> None:
+        """Let runs succeed again."""
+        self._library.check(self._library.run_options_unset_terminate(self._options))
+        self.is_terminated = False
+
     def close(self) -> None:
         """Release the model; no ``run`` may be under way."""
         handle, self._handle.value = self._handle.value, None
         if handle:
             self._library.release_session(handle)
+        options, self._options.value = self._options.value, None
+        if options:
+            self._library.release_run_options(options)
         _release_buffer(self._model)
 
     def __del__(self) -> None:
@@ -266,6 +282,9 @@ class Library:
         self.session_get_output_type_info = function(34, quick[3])
         self.session_get_input_name = function(36, quick[4])
         self.session_get_output_name = function(37, quick[4])
+        self.create_run_options = function(39, quick[1])
+        self.run_options_set_terminate = function(46, quick[1])
+        self.run_options_unset_terminate = function(47, quick[1])
         self.create_tensor_as_ort_value = function(48, quick[5])
         self.create_tensor_with_data_as_ort_value = function(49, quick[7])
         self.get_tensor_mutable_data = function(51, quick[2])
@@ -281,6 +300,7 @@ class Library:
         self.release_status = function(93, quick[1])
         self.release_session = function(95, slow[1])
         self.release_value = function(96, quick[1])
+        self.release_run_options = function(97, quick[1])
         self.release_type_info = function(98, quick[1])
         self.release_session_options = function(100, quick[1])
         self.add_session_config_entry = function(130, quick[3])

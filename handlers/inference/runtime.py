@@ -1,7 +1,8 @@
 """The loop that asks Lambda for events and answers them: what awslambdaric does, in a third of its CPU time.
 
 Whatever goes wrong at init is reported as an init error; whatever goes wrong in a request fails that request
-alone. SIGTERM ends the process, after the answer if one is being made.
+alone. An answer that is not ready shortly before the deadline is a 504 (function.py). SIGTERM ends the
+process, after the answer if one is being made.
 """
 
 # ``signal`` imports enum, for names that nobody needs here.
@@ -12,13 +13,14 @@ import time
 from _json import encode_basestring_ascii as quoted
 
 from handlers.inference import log
-from handlers.inference.errors import InitError
+from handlers.inference.errors import GivenUp, InitError
 from handlers.inference.runtime_api import ApiError, RuntimeApi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handlers.inference.events.reply import Reply
     from handlers.inference.runtime_api import Invocation
 
 _TRACE_VARIABLE = "_X_AMZN_TRACE_ID"
@@ -29,7 +31,7 @@ def main() -> int:
     try:
         api = RuntimeApi(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""))
         try:
-            answer = _initialise()
+            answer = _initialise(api)
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda wants to know
             kind, sentence = type(error).__name__, str(error)
             where = "" if isinstance(error, InitError) else f" ({kind} at {log.place_of(error)})"
@@ -43,20 +45,27 @@ def main() -> int:
     return 0
 
 
-def _initialise() -> "Callable[[Invocation], bytes]":
+def _initialise(api: RuntimeApi) -> "Callable[[Invocation], bytes]":
     """Import and load all that requests need; how to answer one."""
     from bundle import simdjson  # noqa: PLC0415 - a failed import is an init error like others
     from handlers.inference.events import UnknownEvent  # noqa: PLC0415
     from handlers.inference.function import Function  # noqa: PLC0415
 
-    function = Function(os.environ)
+    def send(request_id: str, reply: "Reply") -> None:
+        # The loop uses the connection only when it has the answer, which it then waits for in vain.
+        api.respond(request_id, reply.as_json())
+
+    function = Function(os.environ, send)
 
     def answer(invocation: "Invocation") -> bytes:
         try:
             event = simdjson.loads(invocation.event)
         except ValueError:
             raise UnknownEvent("the event is no JSON: invoke this function with an HTTP event.") from None
-        return function.answer(event, invocation.request_id).as_json()
+        # Lambda's deadline is told by the wall clock; from here on only time that passes counts.
+        deadline = invocation.deadline_ms / 1000
+        seconds_left = deadline - time.time() if deadline else None
+        return function.answer(event, invocation.request_id, seconds_left).as_json()
 
     return answer
 
@@ -90,6 +99,8 @@ class Loop:
         request_id = invocation.request_id
         try:
             reply = self._answer(invocation)
+        except GivenUp:
+            return
         except Exception as error:  # noqa: BLE001 - one failing request must not take the loop down
             log.say(f"the request failed with {type(error).__name__} at {log.place_of(error)}")
             self._fail(request_id, type(error).__name__, _public(error))

@@ -117,6 +117,37 @@ def expand() -> onnx.ModelProto:
     )
 
 
+def loop() -> onnx.ModelProto:
+    """y = a number after `steps` products of matrices: as slow as one asks for; steps is int64 [1]."""
+    matrix = [64, 64]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["m", "m"], ["product"]),
+            helper.make_node("Sin", ["product"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("m", TensorProto.FLOAT, matrix),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, matrix),
+        ],
+    )
+    return build_model(
+        [
+            helper.make_node("Loop", ["steps", "", "ones"], ["end"], body=body),
+            helper.make_node("ReduceMax", ["end"], ["y"], keepdims=0),
+        ],
+        {"steps": ("int64", [1])},
+        {"y": ("float32", [])},
+        {"ones": np.ones(matrix, np.float32)},
+    )
+
+
 def unnamed_axes() -> onnx.ModelProto:
     """y = x on float32 [?, ?], as Paddle exports axes that have nothing to do with each other."""
     shape: list[int | str] = ["?", "?"]
@@ -133,6 +164,7 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {
     "lookup": lookup,
     "logarithm": logarithm,
     "expand": expand,
+    "loop": loop,
     "unnamed axes": unnamed_axes,
     **{f"identity {dtype}": partial(typed, dtype) for dtype in DTYPES},
 }

@@ -139,6 +139,16 @@ def test_requests_answers_and_their_metrics(start, affine_bundle):
     assert "payload-of-the-client" not in environment.log.read_text()
 
 
+def test_a_late_run_is_504_and_the_environment_lives_on(start, make_bundle):
+    environment = start(COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")), AWS_LAMBDA_FUNCTION_TIMEOUT="2")
+    late = json.loads(environment.invoke(event('{"inputs": [1000000000]}'))[1])
+    assert late["statusCode"] == 504
+    assert json.loads(late["body"])["error"].startswith("the answer was not ready in the time")
+    assert json.loads(environment.invoke(event('{"inputs": [1]}'))[1])["statusCode"] == 200
+    first, second = environment.metrics()
+    assert (first["Status"], first["ColdStarts"], second["Status"], second["ColdStarts"]) == (504, 1, 200, 0)
+
+
 def test_provisioned_concurrency_has_no_cold_start(start, affine_bundle):
     environment = start(
         COLDPRESS_BUNDLE_DIR=str(affine_bundle), AWS_LAMBDA_INITIALIZATION_TYPE="provisioned-concurrency"

@@ -147,6 +147,24 @@ def test_a_failing_node_is_not_logged(capfd, model, inputs, codes):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_terminated_session_fails_until_it_is_resumed():
+    session = open_model("loop")
+    session.terminate()
+    for steps in (1, 10**9):
+        with pytest.raises(ort.OrtError, match="terminate flag"):
+            session.run(["y"], {"steps": tensor_of(np.int64([steps]))})
+    session.resume()
+    (y,) = session.run(["y"], {"steps": tensor_of(np.int64([0]))})
+    assert array_of(y) == 1
+
+
+def test_a_run_is_ended_by_another_thread():
+    session = open_model("loop")
+    threading.Timer(0.05, session.terminate).start()
+    with pytest.raises(ort.OrtError, match="terminate flag"):
+        session.run(["y"], {"steps": tensor_of(np.int64([10**9]))})
+
+
 def test_outputs_outlive_all(make_bundle):
     """Also where the model hands an input through: what comes out is not the client's memory."""
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])

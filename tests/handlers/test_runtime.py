@@ -285,6 +285,102 @@ def start(scripted) -> Iterator[Callable[..., subprocess.Popen]]:
         process.communicate(timeout=10)
 
 
+FOREVER = {"inputs": [10**9]}
+A_MOMENT = {"inputs": [1]}
+
+
+def asking(content: object, *, request_id: str, seconds: float, path: str = ":predict") -> bytes:
+    """An event of API Gateway whose answer is taken for so many seconds."""
+    http = {"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "body": json.dumps(content)}
+    http["rawPath"] = f"/v1/models/toy{path}"
+    return event(json.dumps(http).encode(), request_id=request_id, deadline_s=seconds)
+
+
+def answered(scripted: ScriptedApi) -> dict[str, list[int]]:
+    """The statuses that each request id was answered with."""
+    statuses: dict[str, list[int]] = {}
+    for first, _, body in scripted.requests:
+        path = first.split()[1]
+        if path.endswith("/response"):
+            statuses.setdefault(path.split("/")[-2], []).append(json.loads(body)["statusCode"])
+    return statuses
+
+
+def wait_for(scripted: ScriptedApi, requests: int) -> None:
+    for _ in range(requests):
+        assert scripted.is_asked.acquire(timeout=30)
+
+
+def test_a_run_that_is_late_is_ended_and_answered_504(scripted, start, make_bundle, capfd):
+    began = time.time()
+    script = [
+        *(asking(FOREVER, request_id="late", seconds=2), ACCEPTED),
+        *(asking(A_MOMENT, request_id="next", seconds=60), ACCEPTED),
+    ]
+    scripted.play(*script, Held(event()))
+    process = start(COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")))
+    wait_for(scripted, 2)
+    assert time.time() - began < 2
+    wait_for(scripted, 3)
+    process.kill()
+    assert answered(scripted) == {"late": [504], "next": [200]}
+    assert json.loads(json.loads(scripted.requests[1][2])["body"])["error"].startswith("the answer was not")
+    metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["RequestId"], line["Status"], line["Errors"]) for line in metrics] == [
+        ("late", 504, 1),
+        ("next", 200, 0),
+    ]
+    assert b"RequestId: late no answer is ready" in process.stderr.read()
+
+
+HANGING = """
+import os
+from handlers.inference.messages import Response
+from handlers.inference.tensor import Tensor
+
+class Hanging:
+    def decode(self, request):
+        while not os.path.exists({path!r}):
+            pass
+        return {{"steps": Tensor("int64", [1], memoryview((1).to_bytes(8, "little")))}}
+
+    def encode(self, outputs):
+        return Response(200, {{}}, b"done")
+"""
+
+
+def test_code_that_hangs_is_answered_504_and_waited_for(scripted, start, make_bundle, tmp_path, capfd):
+    (tmp_path / "hanging.py").write_text(HANGING.format(path=str(tmp_path / "go")))
+    script = [
+        *(asking(None, request_id="late", seconds=2, path=":transform"), ACCEPTED),
+        *(asking(None, request_id="next", seconds=60, path=":transform"), ACCEPTED),
+    ]
+    scripted.play(*script, Held(event()))
+    packages = [str(tmp_path), *(path for path in sys.path if path.endswith("site-packages"))]
+    process = start(
+        COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")),
+        COLDPRESS_TRANSFORM="hanging:Hanging",
+        PYTHONPATH=os.pathsep.join(packages),
+    )
+    wait_for(scripted, 2)
+    assert answered(scripted) == {"late": [504]}
+    (tmp_path / "go").touch()
+    wait_for(scripted, 3)
+    process.kill()
+    assert answered(scripted) == {"late": [504], "next": [200]}
+    metrics = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["Status"] for line in metrics] == [504, 200]
+
+
+def test_sigterm_while_a_run_is_late_ends_the_process_after_the_504(scripted, start, make_bundle):
+    scripted.play(asking(FOREVER, request_id="late", seconds=2), ACCEPTED, event())
+    process = start(COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")))
+    wait_for(scripted, 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert answered(scripted) == {"late": [504]}
+
+
 class Held(list):
     """An answer that is sent when ``now`` is set."""
 

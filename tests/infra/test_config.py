@@ -37,7 +37,7 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
         ({"memory_mb": 10241}, ".memory_mb is 10241, but Lambda takes whole MB from 128 to 10240."),
         ({"memory_mb": "1024"}, '.memory_mb is "1024", but Lambda takes whole MB from 128 to 10240.'),
         ({"memory_mb": True}, ".memory_mb is true, but Lambda takes whole MB from 128 to 10240."),
-        ({"timeout_s": 31}, ".timeout_s is 31, but it takes whole seconds from 1 to 30"),
+        ({"timeout_s": 30}, ".timeout_s is 30, but it takes whole seconds from 1 to 29"),
         ({"architecture": "arm"}, '.architecture is "arm", but Lambda has "x86_64" and "arm64".'),
         ({"authorization": "IAM"}, '.authorization is "IAM", but it takes "iam"'),
         ({"memmory_mb": 512}, ".memmory_mb is no key (did you mean memory_mb?): known are model, memory_mb,"),

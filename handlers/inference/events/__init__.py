@@ -51,12 +51,7 @@ def answer_event(service: Service, event: object) -> Reply:
     Raises:
         UnknownEvent: no source recognises it.
     """
-    source = next((source for source in SOURCES if isinstance(event, dict) and source.infer(event)), None)
-    if source is None or not isinstance(event, dict):
-        raise UnknownEvent(
-            "the event is none of API Gateway's HTTP API (payload version 2.0) or REST API, a function URL "
-            "or an ALB: invoke this function through one of them."
-        )
+    source, event = _recognised(event)
     try:
         response = service.answer(source.request(event))
     except RequestError as error:
@@ -69,6 +64,31 @@ def answer_event(service: Service, event: object) -> Reply:
             f"the answer is larger than the {source.MAX_REPLY_BYTES} bytes that can be carried: send fewer "
             "rows, or ask for fewer outputs or for binary ones (Open Inference Protocol, binary_data_output)."
         )
-        response = error_response(refusal)
-        reply = Reply(response, source.envelope(event, response))
+        return _refused(source, event, refusal)
     return reply
+
+
+def refuse_event(event: object, refusal: RequestError) -> Reply:
+    """The reply that refuses an event, whatever it asks for.
+
+    Raises:
+        UnknownEvent: no source recognises it.
+    """
+    return _refused(*_recognised(event), refusal)
+
+
+def _recognised(event: object) -> tuple[type[EventSource], Mapping[str, Any]]:
+    """The event's source, and the event as what that reads."""
+    if isinstance(event, dict):
+        for source in SOURCES:
+            if source.infer(event):
+                return source, event
+    raise UnknownEvent(
+        "the event is none of API Gateway's HTTP API (payload version 2.0) or REST API, a function URL or an "
+        "ALB: invoke this function through one of them."
+    )
+
+
+def _refused(source: type[EventSource], event: Mapping[str, Any], refusal: RequestError) -> Reply:
+    response = error_response(refusal)
+    return Reply(response, source.envelope(event, response))
