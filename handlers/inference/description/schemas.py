@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     Schema = dict[str, Any]
 
-# What each float dtype reaches, exactly.
-_LARGEST = {"float16": 65504.0, "float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
+# The largest float64 that is rounded to a finite value of each float dtype.
+_LARGEST = {"float16": 65519.99999999999, "float32": 3.4028235677973362e38, "float64": 1.7976931348623157e308}
 _FORMATS = {"float32": "float", "float64": "double", "int32": "int32", "int64": "int64"}
 _NOT_FINITE = {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}
 _BASE64 = {
@@ -58,13 +58,13 @@ def _tfserving(model: Model) -> Schema:
     inputs, outputs = list(model.inputs.values()), list(model.outputs.values())
     by_name = {spec.name: _nested(spec.shape, _given(spec)) for spec in inputs}
     answers = {spec.name: _nested(spec.shape, _answered(spec)) for spec in outputs}
-    requests = {"PredictColumns": _object({"inputs": _or_only(_object(by_name), by_name)})}
+    requests = {"PredictColumns": _object({"inputs": _or_only(_only(by_name), by_name)})}
     results = {"PredictColumnsAnswer": _object({"outputs": _object_or_only(answers)})}
     if _have_rows(inputs):
         by_row = {spec.name: _nested(spec.shape[1:], _given(spec)) for spec in inputs}
         rows = _axis(inputs[0].shape[0], _or_only(ref("Row"), by_row))
         requests["PredictRows"] = _object({"instances": {**rows, "minItems": rows.get("minItems", 1)}})
-        requests["Row"] = _object(by_row)
+        requests["Row"] = _only(by_row)
     if _have_rows(outputs):
         row = {spec.name: _nested(spec.shape[1:], _answered(spec)) for spec in outputs}
         predictions = _axis(outputs[0].shape[0], _object_or_only(row))
@@ -75,7 +75,7 @@ def _tfserving(model: Model) -> Schema:
                 "type": "string",
                 "enum": ["", "serving_default"],
             }
-    example = {"type": "object", "description": f"A value or a flat list for each of {', '.join(by_name)}."}
+    features = {spec.name: {"anyOf": [_given(spec), _list(_given(spec))]} for spec in inputs}
     return {
         **requests,
         **results,
@@ -87,7 +87,11 @@ def _tfserving(model: Model) -> Schema:
                 "examples": {"type": "array", "minItems": 1, "items": ref("Features")},
             },
         },
-        "Features": {**example, "additionalProperties": True},
+        "Features": {
+            **_only(features),
+            "required": [],
+            "description": "Each input's value or flat list, here or in the context.",
+        },
         "Classes": _object({"results": _list(_list(_pair(model)))}),
         "Values": _object({"results": _list({"type": "number"})}),
         "Status": _object(
@@ -294,6 +298,11 @@ def _any_of(names: dict[str, TensorSpec]) -> Schema:
 
 def _list(item: Schema) -> Schema:
     return {"type": "array", "items": item}
+
+
+def _only(properties: Schema) -> Schema:
+    """An object of these and no others."""
+    return {**_object(properties), "additionalProperties": False}
 
 
 def _object(properties: Schema) -> Schema:
