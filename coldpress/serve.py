@@ -47,6 +47,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how long a request may be held back for others that are arriving (default: %(default)s)",
     )
     parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=30.0,
+        metavar="S",
+        help="how long a request may wait for its run to end, before it gets 504 (default: %(default)s)",
+    )
+    parser.add_argument(
         "--transform",
         metavar="MODULE:CLASS",
         help="your own code at :transform, from this folder or installed (docs/transforms.md)",
@@ -65,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             batch_delay=options.batch_delay / 1e3,
             max_batch=options.max_batch,
+            timeout=options.timeout,
             transform=options.transform,
         )
         with _listener(options.host, options.port) as listener:
@@ -126,10 +134,21 @@ def _count(text: str) -> int:
 
 
 def _milliseconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
+    number = _number(text)
     if not 0 <= number <= 1000:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to 1000")
     return number
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if not 0 < number <= 86_400:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0 and up to a day (86400)")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1

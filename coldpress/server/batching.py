@@ -6,11 +6,15 @@ a thread, and a request that is alone waits for nobody.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from greenlet import getcurrent, greenlet
 
 from handlers.inference.dataplane import Model, is_dynamic
+from handlers.inference.deadline import Watch
+from handlers.inference.errors import Late
 from handlers.inference.tensor import Tensor
 
 Tensors = dict[str, Tensor]
@@ -19,8 +23,9 @@ Tensors = dict[str, Tensor]
 class _Parked:
     """A request that waits for the model."""
 
-    def __init__(self, inputs: Tensors, outputs: Sequence[str] | None) -> None:
+    def __init__(self, inputs: Tensors, outputs: Sequence[str] | None, due: float) -> None:
         self.greenlet = getcurrent()
+        self.due = due
         self.inputs = inputs
         self.outputs = None if outputs is None else list(outputs)
         self.rows, self.kind = _rows(inputs), _kind(inputs, outputs)
@@ -29,7 +34,7 @@ class _Parked:
 class BatchedModel(Model):
     """The same model, whose ``infer`` joins the rows of requests that differ in nothing but their number."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the worker knows and was told
         self,
         model: Model,
         *,
@@ -37,6 +42,7 @@ class BatchedModel(Model):
         delay: float,
         others_arrive: Callable[[], bool],
         ran: Callable[[int], None],
+        timeout: float = math.inf,
     ) -> None:
         """Batch over the running event loop.
 
@@ -46,12 +52,15 @@ class BatchedModel(Model):
             delay: seconds that a request may be held back while others arrive.
             others_arrive: whether a request is arriving that may join.
             ran: told the number of rows of each run.
+            timeout: seconds from when a request asks for the model until its run is ended, as Late.
         """
         vars(self).update(vars(model))
         self._limit = limit
         self._delay = delay
         self._others_arrive = others_arrive
         self._ran = ran
+        self._timeout = timeout
+        self._watch = Watch(self.give_up)
         self._loop = asyncio.get_running_loop()
         self._parked: list[_Parked] = []
         self._timer: asyncio.Handle | None = None
@@ -66,9 +75,10 @@ class BatchedModel(Model):
 
     def infer(self, inputs: Mapping[str, Tensor], outputs: Sequence[str] | None = None) -> Tensors:
         """As ``Model.infer``, perhaps together with others."""
+        due = time.monotonic() + self._timeout
         if getcurrent() is self._hub:
-            return self._run(dict(inputs), outputs)
-        self._parked.append(_Parked(dict(inputs), outputs))
+            return self._run(dict(inputs), outputs, due)
+        self._parked.append(_Parked(dict(inputs), outputs, due))
         self._schedule()
         result: Tensors = self._hub.switch()
         return result
@@ -107,7 +117,7 @@ class BatchedModel(Model):
                 one.greenlet.switch(results[index])
                 continue
             try:
-                result = self._run(one.inputs, one.outputs)
+                result = self._run(one.inputs, one.outputs, one.due)
             except Exception as error:  # noqa: BLE001 - it is raised where the request waits
                 one.greenlet.throw(error)
             else:
@@ -117,16 +127,24 @@ class BatchedModel(Model):
         """The outputs of each, or None: one of them is wrong, and each must learn by itself which."""
         total = sum(one.rows for one in group)
         try:
-            outputs = self._run(_join([one.inputs for one in group], total), group[0].outputs)
+            inputs = _join([one.inputs for one in group], total)
+            outputs = self._run(inputs, group[0].outputs, min(one.due for one in group))
         except Exception:  # noqa: BLE001 - it comes again, for whom it concerns
             return None
         if any(not tensor.shape or tensor.shape[0] != total for tensor in outputs.values()):
             return None
         return _split(outputs, [one.rows for one in group])
 
-    def _run(self, inputs: Tensors, outputs: Sequence[str] | None) -> Tensors:
+    def _run(self, inputs: Tensors, outputs: Sequence[str] | None, due: float) -> Tensors:
+        if time.monotonic() > due:
+            raise Late
         self._ran(_rows(inputs))
-        return super().infer(inputs, outputs)
+        self._watch.begin(due)
+        try:
+            return super().infer(inputs, outputs)
+        finally:
+            if not self._watch.end():
+                self.go_on()
 
 
 def takes_batches(model: Model) -> bool:

@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     batch_delay: float
     max_batch: int
+    timeout: float
     transform: str | None = None
 
 
@@ -78,6 +79,7 @@ class Worker:
             delay=self._options.batch_delay,
             others_arrive=lambda: any(connection.is_receiving for connection in self._connections),
             ran=self._row.ran,
+            timeout=self._options.timeout,
         )
         self._service = Service(self._model, transform=service.transform)
         self._row.started()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,10 +25,16 @@ from handlers.inference.service import Service
 from handlers.inference.session import open_session
 from handlers.inference.tensor import Tensor
 from handlers.inference.transform import Transformed
+from tests.handlers.bundles import write_bundle
+from tests.handlers.models import loop
 
 
 def answers_together(
-    service: Service, requests: Sequence[Request], limit: int = 16, delay: float = 0
+    service: Service,
+    requests: Sequence[Request],
+    limit: int = 16,
+    delay: float = 0,
+    timeout: float = math.inf,
 ) -> tuple[list[Response], list[int]]:
     """What all are answered that arrive in one turn of the event loop, and the rows of each run."""
     answers: dict[int, Response] = {}
@@ -42,6 +49,7 @@ def answers_together(
             delay=delay,
             others_arrive=lambda: arriving > 0,
             ran=runs.append,
+            timeout=timeout,
         )
         batched = Service(model, transform=service.transform)
 
@@ -108,6 +116,28 @@ def test_rows_run_as_one_up_to_the_limit(classifier: Service) -> None:
     assert answers_together(classifier, requests, 3)[1] == [3, 3, 1]
     assert answers_together(classifier, requests, 1)[1] == [1] * 7
     assert answers_together(classifier, requests, 16, delay=5)[1] == [7]  # the last one finds nobody arriving
+
+
+def test_a_run_that_is_late_is_504_and_the_next_one_is_answered(tmp_path: Path) -> None:
+    service = Service.from_folder(write_bundle(tmp_path, loop(), name="toy"))
+    bodies = [b'{"inputs": [1000000000]}', b'{"inputs": [1]}']
+    requests = [Request("POST", "/v1/models/toy:predict", "", {}, body) for body in bodies]
+    late, in_time = answers_together(service, requests, limit=1, timeout=0.3)[0]
+    assert (late.status, in_time.status) == (504, 200)
+    assert json.loads(late.body)["error"].startswith("the answer was not ready")
+
+
+def test_requests_that_run_as_one_are_late_together(tmp_path: Path) -> None:
+    """And what asks after them is answered."""
+    service = Service.from_folder(write_bundle(tmp_path, loop(), name="toy"))
+    steps = [10**9, 1, 1]
+    bodies = [json.dumps({"inputs": [step]}).encode() for step in steps]
+    requests = [Request("POST", "/v1/models/toy:predict", "", {}, body) for body in bodies]
+    together = answers_together(service, requests, timeout=0.3)[0]
+    assert [response.status for response in together] == [504, 504, 504]
+    assert [response.status for response in answers_together(service, requests[1:], timeout=5)[0]] == [
+        200
+    ] * 2
 
 
 class Largest:

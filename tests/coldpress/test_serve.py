@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from bundle.arrays import golden_samples, load_npz
+from tests.handlers.bundles import write_bundle
+from tests.handlers.models import loop
 
 BIN = Path(sys.executable).parent
 
@@ -185,6 +187,20 @@ def test_a_request_that_is_arriving_when_it_is_stopped_is_answered(pressed: Path
         assert answer.getheader("connection") == "close"
         assert len(json.loads(answer.read())["predictions"]) == 1
         assert server.wait(20) == 0
+
+
+def test_a_run_that_is_late_is_504_and_the_worker_lives_on(tmp_path: Path) -> None:
+    bundle = str(write_bundle(tmp_path, loop(), name="loop"))
+    with serving(bundle, "--workers", "1", "--max-batch", "1", "--timeout", "0.3") as (server, url):
+        (worker,) = children(server)
+        connection = connect(url)
+        for steps, status in ((10**9, 504), (1, 200)):
+            connection.request("POST", "/v1/models/loop:predict", json.dumps({"inputs": [steps]}))
+            answer = connection.getresponse()
+            assert answer.status == status, answer.read()
+            answer.read()
+        assert children(server) == [worker]
+        assert metrics(url)['coldpress_requests_total{protocol="tfserving",status="5xx"}'] == 1
 
 
 def test_a_worker_that_is_killed_is_replaced(pressed: Path) -> None:
