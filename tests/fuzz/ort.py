@@ -1,34 +1,27 @@
-"""Throw anything at the C API's binding: python -m tests.fuzz.ort [SECONDS].
+"""Throw anything at the C API's binding: python -m tests.fuzz.run ort [SECONDS].
 
 Wrong names, dtypes, shapes and buffers must end in an exception, and right ones in the right answer; a crash
-ends this process, and a leak shows in the memory that it prints. Where atheris is installed, coverage of the
-binding guides the choice (it is no dependency of this project: ``pip install atheris``), else hypothesis
-chooses at random.
+ends this process, and so does memory that grows. Coverage of the binding guides the choice.
 """
 
 import sys
-import time
-from pathlib import Path
 
+import atheris
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from tests.fuzz.memory import Watch
 from tests.handlers.models import DTYPES, build_model
 
-try:
-    import atheris
-
-    with atheris.instrument_imports(include=["handlers.inference.ort"]):
-        from handlers.inference import ort
-except ImportError:
-    atheris = None
+with atheris.instrument_imports(include=["handlers.inference.ort"]):
     from handlers.inference import ort
+
 from handlers.inference.tensor import ITEM_SIZES, Tensor
 
 REFUSALS = (ort.OrtError, ValueError, TypeError, KeyError, BufferError, OverflowError)
-ROUND = 2000  # examples from one start of hypothesis
+WATCH = Watch(every=10_000, allowed_mib=64)
 dtypes = st.sampled_from([*DTYPES, "complex64", ""])
 names = st.sampled_from(["a", "b", "x", "y", "a\0", ""])
 lengths = (
@@ -102,7 +95,7 @@ def calls(draw: st.DrawFn) -> tuple[str, list[str], dict[str, Tensor]]:
 
 
 @given(call=calls())
-@settings(max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
 def check(call: tuple[str, list[str], dict[str, Tensor]]) -> None:
     """A run ends in an exception, or gives back what it was given."""
     dtype, outputs, inputs = call
@@ -117,26 +110,16 @@ def check(call: tuple[str, list[str], dict[str, Tensor]]) -> None:
         assert same, (sent.dtype, sent.shape)
 
 
-def resident_mib() -> int:
-    """This process's memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20
+def fuzz_one(content: bytes) -> None:
+    check.hypothesis.fuzz_one_input(content)
+    WATCH.ran()
 
 
 def main() -> None:
     """Run for as long as the command line says."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    print(
-        f"{seconds:.0f} s with {'atheris' if atheris else 'hypothesis'}, from {resident_mib()} MiB",
-        flush=True,
-    )
-    if atheris is not None:
-        options = [f"-max_total_time={seconds:.0f}", "-max_len=4096", "-timeout=60"]
-        atheris.Setup([sys.argv[0], *options], check.hypothesis.fuzz_one_input)
-        atheris.Fuzz()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        check()
-        print(f"{resident_mib()} MiB", flush=True)
+    seconds = sys.argv[1] if len(sys.argv) > 1 else "60"
+    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=60"], fuzz_one)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
