@@ -5,10 +5,10 @@ from handlers.inference.ort import FAIL, INVALID_ARGUMENT, RUNTIME_EXCEPTION, Or
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bundle.served import Manifest, TensorSpec
-    from handlers.inference.ort import Session
+    from handlers.inference.ort import Buffer, Session
     from handlers.inference.tensor import Tensor
 
 # What exporters write for an axis that varies on its own.
@@ -24,12 +24,22 @@ class Model:
         manifest: the bundle's manifest.
         inputs: the signature's inputs by name, in its order.
         outputs: the signature's outputs by name, in its order.
+        golden: reads the bundle's golden samples, ``golden.npz``, verified. None: they are out of reach.
     """
 
-    def __init__(self, manifest: "Manifest", session: "Session", *, name: str, version: str) -> None:
+    def __init__(
+        self,
+        manifest: "Manifest",
+        session: "Session",
+        *,
+        name: str,
+        version: str,
+        golden: "Callable[[], Buffer] | None" = None,
+    ) -> None:
         self.name = name
         self.version = version
         self.manifest = manifest
+        self.golden = golden
         self.inputs = {spec.name: spec for spec in manifest.signature.inputs}
         self.outputs = {spec.name: spec for spec in manifest.signature.outputs}
         self._session = session

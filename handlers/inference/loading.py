@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bundle.served import Manifest
+    from handlers.inference.fetch.s3 import Bucket
+    from handlers.inference.ort import Buffer
     from handlers.inference.settings import Settings
+
+_GOLDEN = "golden.npz"
 
 
 def load(settings: "Settings", environ: "Mapping[str, str]") -> Model:
@@ -37,7 +41,13 @@ def load(settings: "Settings", environ: "Mapping[str, str]") -> Model:
     except OSError as error:
         raise InitError(f"the bundle cannot be read ({error}): check its folder.") from None
     session = open_session(f"{settings.folder}/{manifest.serve}", settings.threads, data)
-    return Model(manifest, session, name=settings.model or manifest.name, version=settings.version)
+    return Model(
+        manifest,
+        session,
+        name=settings.model or manifest.name,
+        version=settings.version,
+        golden=lambda: _read_golden(settings, environ, manifest),
+    )
 
 
 def _from_image(folder: str, digest: str | None) -> "Manifest":
@@ -67,17 +77,9 @@ def _from_folder(folder: str, digest: str | None) -> "Manifest":
 
 def _from_s3(settings: "Settings", environ: "Mapping[str, str]") -> "tuple[Manifest, memoryview]":
     """The manifest and the content of the file that it serves, verified while it arrived."""
-    # Only here: they cost 5 ms, and a bundle in the image does without.
-    from handlers.inference.fetch.credentials import credentials_from  # noqa: PLC0415
-    from handlers.inference.fetch.download import download  # noqa: PLC0415
-    from handlers.inference.fetch.s3 import Bucket  # noqa: PLC0415
+    from handlers.inference.fetch.download import download  # noqa: PLC0415 - as in _registry
 
-    # from_environment has checked that all three are there.
-    assert settings.bucket is not None  # noqa: S101
-    assert settings.model is not None  # noqa: S101
-    assert settings.digest is not None  # noqa: S101
-    bucket = Bucket.from_environment(settings.bucket, credentials_from(environ), environ)
-    prefix = f"models/{settings.model}/{settings.digest}"
+    bucket, prefix = _registry(settings, environ)
     key = f"{prefix}/{MANIFEST_FILE}"
     try:
         manifest = read_manifest(bucket.get(key, MAX_MANIFEST_BYTES), settings.digest)
@@ -89,6 +91,40 @@ def _from_s3(settings: "Settings", environ: "Mapping[str, str]") -> "tuple[Manif
     if manifest.serve.endswith(".onnx"):
         _check_onnx(data, manifest.serve)
     return manifest, data
+
+
+def _registry(settings: "Settings", environ: "Mapping[str, str]") -> "tuple[Bucket, str]":
+    """The bucket, and what the keys of the bundle's files begin with."""
+    # Only here: they cost 5 ms, and a bundle in the image does without.
+    from handlers.inference.fetch.credentials import credentials_from  # noqa: PLC0415
+    from handlers.inference.fetch.s3 import Bucket  # noqa: PLC0415
+
+    # from_environment has checked that all three are there.
+    assert settings.bucket is not None  # noqa: S101
+    assert settings.model is not None  # noqa: S101
+    assert settings.digest is not None  # noqa: S101
+    bucket = Bucket.from_environment(settings.bucket, credentials_from(environ), environ)
+    return bucket, f"models/{settings.model}/{settings.digest}"
+
+
+def _read_golden(settings: "Settings", environ: "Mapping[str, str]", manifest: "Manifest") -> "Buffer":
+    """The golden samples' file, verified, for the model's description: long after the start, or never.
+
+    Raises:
+        InitError: S3 does not give it, or it is not the file that was written.
+        OSError: it is not in the folder, or cannot be read there.
+    """
+    entry = manifest.files[_GOLDEN]
+    if settings.folder is not None:
+        from handlers.inference.description.golden import read_file  # noqa: PLC0415 - no start pays for it
+
+        return read_file(settings.folder, _GOLDEN, entry.sha256)
+    from handlers.inference.fetch.download import download  # noqa: PLC0415 - as in _registry
+
+    bucket, prefix = _registry(settings, environ)  # anew: credentials do not last as long as the process
+    content = download(bucket, f"{prefix}/{_GOLDEN}", entry.size, entry.sha256)
+    bucket.close()
+    return content
 
 
 def _check_onnx(data: memoryview, name: str) -> None:

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Model, Request], Response]
 
 
-def _openapi(model: "Model", request: "Request") -> "Response":
+def _openapi(model: "Model", _request: "Request", *, has_transform: bool = False) -> "Response":
     from handlers.inference.description.document import openapi  # noqa: PLC0415 - no cold start pays for it
 
-    return openapi(model, request)
+    return openapi(model, has_transform=has_transform)
 
 
-def _docs(model: "Model", request: "Request") -> "Response":
+def _docs(model: "Model", _request: "Request", *, has_transform: bool = False) -> "Response":
     from handlers.inference.description.page import docs  # noqa: PLC0415 - as above
 
-    return docs(model, request)
+    return docs(model, has_transform=has_transform)
 
 
 # {model} is NAME or NAME/versions/VERSION, and of TensorFlow Serving NAME/labels/LABEL as well.
@@ -46,9 +46,16 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     "/openapi.json": ("GET", _openapi),
     "/docs": ("GET", _docs),
 }
-# Beside them where the user has a transform (transform.py).
-TRANSFORM = "/v1/models/{model}:transform"
 _MODELS = ("/v1/models/", "/v2/models/")
+
+
+def routes_with(transform: "Endpoint") -> "dict[str, tuple[str, Endpoint]]":
+    """The table with the user's own route (transform.py), which the description then has as well."""
+    return ROUTES | {
+        "/v1/models/{model}:transform": ("POST", transform),
+        "/openapi.json": ("GET", lambda model, request: _openapi(model, request, has_transform=True)),
+        "/docs": ("GET", lambda model, request: _docs(model, request, has_transform=True)),
+    }
 
 
 def dispatch(

@@ -4,7 +4,7 @@ from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
 from handlers.inference.errors import RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import ROUTES, TRANSFORM, dispatch
+from handlers.inference.routes import ROUTES, dispatch, routes_with
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Service:
         self.model = model
         self.label = label
         self.transform = transform
-        self._routes = ROUTES if transform is None else ROUTES | {TRANSFORM: ("POST", transform.answer)}
+        self._routes = ROUTES if transform is None else routes_with(transform.answer)
 
     @classmethod
     def from_folder(

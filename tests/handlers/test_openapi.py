@@ -8,9 +8,11 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from handlers.inference.errors import RequestError
 from handlers.inference.messages import Request, Response
-from handlers.inference.routes import ROUTES
+from handlers.inference.routes import ROUTES, routes_with
 from handlers.inference.service import Service
+from handlers.inference.transform import Transformed
 from tests.handlers.models import MODELS, build_model, helper
 
 TENSOR_PATHS = ("/v1/models/toy:predict", "/v2/models/toy/infer")
@@ -58,10 +60,41 @@ def test_any_model_has_a_valid_document_whose_examples_are_answered_as_it_says(m
             assert fits(document, answer["schema"], json.loads(response.body))
 
 
-def test_every_route_is_described(affine_service):
-    paths = described(affine_service)["paths"]
-    routes = {path.replace("{model}", "toy"): method.lower() for path, (method, _) in ROUTES.items()}
+@pytest.fixture
+def transformed(affine_service) -> Service:
+    """The same model behind a transform that refuses all."""
+
+    class Refusing:
+        def decode(self, request):
+            raise RequestError(f"no {request.headers['content-type']} today.")
+
+        def encode(self, outputs):
+            raise AssertionError
+
+    return Service(affine_service.model, transform=Transformed("tests:Refusing", Refusing()))
+
+
+@pytest.mark.parametrize("service", ["affine_service", "transformed"])
+def test_every_route_is_described(service, request):
+    document = described(request.getfixturevalue(service))
+    validate(document)
+    paths = document["paths"]
+    table = ROUTES if service == "affine_service" else routes_with(lambda *_: pytest.fail("not asked"))
+    routes = {path.replace("{model}", "toy"): method.lower() for path, (method, _) in table.items()}
     assert {path: next(iter(operations)) for path, operations in paths.items()} == routes
+
+
+def test_a_transform_takes_and_answers_what_it_likes(transformed):
+    document = described(transformed)
+    path = "/v1/models/toy:transform"
+    operation = document["paths"][path]["post"]
+    assert set(operation["requestBody"]["content"]) == {"*/*"}
+    assert {"200", "400", "404", "405", "413", "415", "500", "504", "default"} == set(operation["responses"])
+    response = transformed.answer(Request("POST", path, headers={"content-type": "image/png"}, body=b"png"))
+    assert (response.status, json.loads(response.body)) == (400, {"error": "no image/png today."})
+    page = get(transformed, "/docs").body.decode()
+    assert f'data-path="{path}"' in page
+    assert 'type="file"' in page
 
 
 def test_what_can_be_asked_is_answered_as_described(affine_service):

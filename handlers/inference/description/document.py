@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from handlers.inference.dataplane import Model
     from handlers.inference.description.examples import Example
-    from handlers.inference.messages import Request, Response
+    from handlers.inference.messages import Response
 
     Object = dict[str, Any]
 
-_TFSERVING, _OIP, _ABOUT = "tensorflow-serving", "open-inference-protocol", "description"
+_TFSERVING, _OIP, _OWN, _ABOUT = "tensorflow-serving", "open-inference-protocol", "transform", "description"
+# Of any media type.
+_ANYTHING: Object = {"*/*": {}}
 _ERRORS = {
     "400": ("BadRequest", "The body, a value, a shape, or what the model makes of these values is wrong."),
     "404": ("NotFound", "There is no such path, model, version or label."),
@@ -33,12 +35,12 @@ _ERRORS = {
 _FOR_ALL = ("404", "405", "500")
 
 
-def openapi(model: Model, _request: Request) -> Response:
-    """``GET /openapi.json``."""
-    return json_response(document_of(model))
+def openapi(model: Model, *, has_transform: bool) -> Response:
+    """``GET /openapi.json``; ``has_transform`` says whether the user's own route is there."""
+    return json_response(document_of(model, has_transform=has_transform))
 
 
-def document_of(model: Model) -> Object:
+def document_of(model: Model, *, has_transform: bool) -> Object:
     """The document."""
     name, version = model.name, model.version
     schemas, example = schemas_of(model), example_of(model)
@@ -58,9 +60,15 @@ def document_of(model: Model) -> Object:
         "tags": [
             {"name": _TFSERVING, "description": "TensorFlow Serving's REST API."},
             {"name": _OIP, "description": "The Open Inference Protocol, version 2."},
+            *([{"name": _OWN, "description": "The owner's own code around the model."}] * has_transform),
             {"name": _ABOUT, "description": "This description."},
         ],
-        "paths": {**_tfserving(model, schemas, example), **_oip(model, example), **_about()},
+        "paths": {
+            **_tfserving(model, schemas, example),
+            **_oip(model, example),
+            **(_transform(model) if has_transform else {}),
+            **_about(),
+        },
         "components": {
             "schemas": schemas,
             "responses": {label: _error(status, text) for status, (label, text) in _ERRORS.items()},
@@ -127,6 +135,18 @@ def _oip(model: Model, example: Example | None) -> Object:
         f"{path}/infer": infer,
         "/v2/repository/index": index,
     }
+
+
+def _transform(model: Model) -> Object:
+    """What the user's code takes and gives is known to that code alone; it may answer any status."""
+    transform = _post(_OWN, "transform", "What the owner's own code makes of any body", _ANYTHING, _ANYTHING)
+    operation = transform["post"]
+    operation["requestBody"]["required"] = False
+    operation["responses"]["default"] = {
+        "description": "As the owner's code answers or refuses it; a refusal is one sentence.",
+        "content": {**_json(ref("Error")), **_ANYTHING},
+    }
+    return {f"/v1/models/{model.name}:transform": transform}
 
 
 def _about() -> Object:

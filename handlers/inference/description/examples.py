@@ -1,122 +1,96 @@
-"""Requests that the model answers, to start from.
-
-Made of ones, not of the bundle's golden sample: an endpoint in Lambda never reads that, a picture's 46,080
-floats are no text to edit, and the description is to be the same wherever the bundle is served.
-"""
+"""A request that the model answers, in both protocols: the bundle's golden sample, or ones in its place."""
 
 from __future__ import annotations
 
-from handlers.inference.dataplane import is_dynamic
-from handlers.inference.errors import RequestError
-from handlers.inference.ort import OrtError
+from struct import pack, unpack
+
+from handlers.inference.description.golden import golden_sample
+from handlers.inference.description.ones import ones
 from handlers.inference.protocols.oip import DATATYPES
-from handlers.inference.tensor import ITEM_SIZES, Tensor, element_count
+from handlers.inference.tensor import STRUCT_CODES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bundle.served import TensorSpec
     from handlers.inference.dataplane import Model
+    from handlers.inference.tensor import Tensor
 
-# A text of 400 KB: a page or a document is still handled well. A picture of 224 x 224 x 3 is within.
+# Texts of 2 MB at most: a browser and Lambda still carry two. A picture of 224 x 224 x 3 is within.
 MAX_ELEMENTS = 200_000
-# Lengths for axes that vary; the first is taken that the model runs on. Text models take any, picture models
-# multiples of 32, or the one height that they were trained on.
-_LENGTHS = (8, 32, 48, 64, 224)
-# One is in a table of two, is no mask of nothing, and has a logarithm.
-_ONES = {
-    "float16": b"\x00\x3c",
-    "float32": b"\x00\x00\x80\x3f",
-    "float64": b"\x00\x00\x00\x00\x00\x00\xf0\x3f",
-}
+# How many digits tell two values of a dtype apart, from few to certainly enough.
+_DIGITS = {"float16": (3, 4, 5), "float32": (6, 7, 8, 9)}
 
 
 class Example:
-    """One row for each input, or as many as the signature fixes.
+    """One request.
 
     Attributes:
+        is_golden: whether its values are a golden sample's, and not ones.
         tfserving: the body of ``:predict``; rows where there are any, else columns.
         oip: the body of ``infer``.
     """
 
-    __slots__ = ("oip", "tfserving")
+    __slots__ = ("is_golden", "oip", "tfserving")
 
-    def __init__(self, model: Model, shapes: dict[str, list[int]]) -> None:
-        specs = model.inputs
-        nested = {name: _nested(shape, _value(specs[name])) for name, shape in shapes.items()}
+    def __init__(self, model: Model, inputs: dict[str, Tensor], *, is_golden: bool) -> None:
+        values = {name: _values(tensor) for name, tensor in inputs.items()}
+        nested = {name: _nested(values[name], tensor.shape) for name, tensor in inputs.items()}
+        self.is_golden = is_golden
         self.tfserving = _predict_body(model, nested)
         self.oip: dict[str, object] = {
             "inputs": [
                 {
                     "name": name,
-                    "shape": shape,
-                    "datatype": DATATYPES[specs[name].dtype],
-                    "data": [_value(specs[name])] * element_count(shape),
+                    "shape": list(tensor.shape),
+                    "datatype": DATATYPES[tensor.dtype],
+                    "data": values[name],
                 }
-                for name, shape in shapes.items()
+                for name, tensor in inputs.items()
             ]
         }
 
 
 def example_of(model: Model) -> Example | None:
-    """A request of ones; None where it would be longer than ``MAX_ELEMENTS``."""
-    shapes: dict[str, list[int]] = {}
-    for length in _LENGTHS:
-        wanted = _shapes(model, length)
-        if sum(map(element_count, wanted.values())) > MAX_ELEMENTS:
-            break
-        shapes = shapes or wanted
-        if not _varies(model) or _runs(model, wanted):
-            shapes = wanted
-            break
-    return Example(model, shapes) if shapes else None
+    """A golden sample, else ones; None where both would have more than ``MAX_ELEMENTS``."""
+    golden = golden_sample(model, MAX_ELEMENTS)
+    inputs = golden or ones(model, MAX_ELEMENTS)
+    return Example(model, inputs, is_golden=golden is not None) if inputs else None
 
 
-def _shapes(model: Model, length: int) -> dict[str, list[int]]:
-    """Each input's shape with one row, and ``length`` on the other axes that vary; one name, one length."""
-    named: dict[str, int] = {}
-    shapes = {}
-    for name, spec in model.inputs.items():
-        shape = []
-        for place, axis in enumerate(spec.shape):
-            if isinstance(axis, int) and not is_dynamic(axis):
-                shape.append(axis)
-            else:
-                chosen = length if place else 1
-                shape.append(
-                    named.setdefault(axis, chosen) if isinstance(axis, str) and axis > "?" else chosen
-                )
-        shapes[name] = shape
-    return shapes
+def _values(tensor: Tensor) -> list[object]:
+    """The elements as JSON has them."""
+    if isinstance(tensor.data, list):
+        return [text.decode(errors="replace") for text in tensor.data]
+    if tensor.dtype == "bool":
+        return [bool(value) for value in tensor.data]
+    values = unpack(f"<{tensor.size}{STRUCT_CODES[tensor.dtype]}", tensor.data)
+    return [_decimal(value, tensor.dtype) for value in values] if "float" in tensor.dtype else list(values)
 
 
-def _varies(model: Model) -> bool:
-    return any(is_dynamic(axis) for spec in model.inputs.values() for axis in spec.shape[1:])
-
-
-def _runs(model: Model, shapes: dict[str, list[int]]) -> bool:
-    try:
-        model.infer({name: _tensor(model.inputs[name].dtype, shape) for name, shape in shapes.items()})
-    except (RequestError, OrtError):
-        return False
-    return True
-
-
-def _tensor(dtype: str, shape: list[int]) -> Tensor:
-    size = element_count(shape)
-    if dtype == "string":
-        return Tensor(dtype, shape, [b"text"] * size)
-    one = _ONES.get(dtype) or (1).to_bytes(ITEM_SIZES[dtype], "little")
-    return Tensor(dtype, shape, memoryview(one * size))
-
-
-def _value(spec: TensorSpec) -> object:
-    return {"string": "text", "bool": True}.get(spec.dtype, 1)
-
-
-def _nested(shape: list[int], value: object) -> object:
-    for length in reversed(shape):
-        value = [value] * length
+def _decimal(value: float, dtype: str) -> object:
+    """The number with the fewest digits that is the same in ``dtype``; what is not finite by its name."""
+    if value - value:
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+    code = f"<{STRUCT_CODES[dtype]}"
+    for digits in _DIGITS.get(dtype, ()):
+        short = float(f"{value:.{digits}g}")
+        try:
+            if unpack(code, pack(code, short))[0] == value:
+                return short
+        except OverflowError:
+            continue  # the largest value, rounded up
     return value
+
+
+def _nested(values: list[object], shape: Sequence[int]) -> object:
+    if not shape:
+        return values[0]
+    for length in shape[:0:-1]:
+        # An axis of no length leaves as many empty lists as the axes before it say, which no signature fixes.
+        values = [values[i : i + length] for i in range(0, len(values), length)] if length else []
+    return values
 
 
 def _predict_body(model: Model, nested: dict[str, object]) -> dict[str, object]:

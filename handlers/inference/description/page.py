@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from bundle.served import TensorSpec
     from handlers.inference.dataplane import Model
-    from handlers.inference.messages import Request
 
+_SEND = '<button>Send</button><output></output>\n<pre class="answer" hidden></pre>'
 # A command line that can still be read; longer bodies are a file's.
 _MAX_INLINE = 200
 
 
-def docs(model: Model, _request: Request) -> Response:
-    """``GET /docs``."""
+def docs(model: Model, *, has_transform: bool) -> Response:
+    """``GET /docs``; ``has_transform`` says whether the user's own route is there."""
     headers = {
         "content-type": "text/html; charset=utf-8",
         "content-security-policy": (
@@ -34,12 +34,13 @@ def docs(model: Model, _request: Request) -> Response:
         ),
         "x-content-type-options": "nosniff",
     }
-    return Response(200, headers, _page(model).encode(errors="replace"))
+    return Response(200, headers, _page(model, has_transform=has_transform).encode(errors="replace"))
 
 
-def _page(model: Model) -> str:
+def _page(model: Model, *, has_transform: bool) -> str:
     name, example = escape(model.name), example_of(model)
     tfserving, oip = (example.tfserving, example.oip) if example else (None, None)
+    golden = "The requests hold the bundle's golden sample, which the model was checked with."
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -57,10 +58,12 @@ def _page(model: Model) -> str:
 {_table(model.inputs.values())}
 <h2>Outputs</h2>
 {_table(model.outputs.values())}
+{f'<p class="about">{golden}</p>' if example and example.is_golden else ""}
 <h2>TensorFlow Serving</h2>
 {_form(f"/v1/models/{model.name}:predict", tfserving)}
 <h2>Open Inference Protocol</h2>
 {_form(f"/v2/models/{model.name}/infer", oip)}
+{_transform(f"/v1/models/{model.name}:transform") if has_transform else ""}
 </main>
 <script>{SCRIPT}</script>
 </body>
@@ -86,10 +89,24 @@ def _form(path: str, body: object) -> str:
     data = f"'{quoted}'" if is_short else "@request.json"
     return f"""<form data-path="{escape(path)}">
 <pre class="curl">curl <span class="url">$URL</span>{escape(path)} -d {escape(data)}</pre>
-{"" if is_short else '<p class="about">request.json is the text below.</p>'}
+{"" if is_short else f'<p class="about">request.json is the text below{_size(text)}.</p>'}
 <textarea spellcheck="false" aria-label="request" placeholder="{hint}">{escape(text)}</textarea>
-<button>Send</button><output></output>
-<pre class="answer" hidden></pre>
+{_SEND}
+</form>"""
+
+
+def _size(text: str) -> str:
+    return f", {len(text) / 1000:,.0f} KB" if text else ""
+
+
+def _transform(path: str) -> str:
+    """A form that posts a file to the user's own code, of which nothing else is known."""
+    return f"""<h2>Transform</h2>
+<form data-path="{escape(path)}">
+<pre class="curl">curl <span class="url">$URL</span>{escape(path)} --data-binary @FILE</pre>
+<p class="about">What it takes and gives is known to the code that is behind it.</p>
+<input type="file" aria-label="request" required>
+{_SEND}
 </form>"""
 
 

@@ -27,6 +27,7 @@ pre, textarea { padding: .75rem 1rem; margin: 0 0 .75rem; white-space: pre-wrap;
   background: var(--page); color: var(--ink); }
 textarea { display: block; width: 100%; height: 11rem; resize: vertical; }
 .answer { margin: .75rem 0 0; max-height: 20rem; overflow-y: auto; }
+input { display: block; margin: 0 0 .75rem; max-width: 100%; font: inherit; color: var(--soft); }
 button { font: inherit; font-weight: 600; color: var(--on-good); background: var(--good); border: 0;
   border-radius: 8px; padding: .4rem 1.2rem; cursor: pointer; }
 button:disabled { opacity: .5; cursor: default; }
@@ -42,7 +43,8 @@ const base = location.pathname.replace(/\\/docs\\/?$/, "");
 const longest = 20000;
 for (const place of document.querySelectorAll(".url")) place.textContent = location.origin + base;
 for (const form of document.forms) {
-  const [button, state, answer] = ["button", "output", ".answer"].map((name) => form.querySelector(name));
+  const [given, button, state, answer] =
+    ["textarea, input", "button", "output", ".answer"].map((name) => form.querySelector(name));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
@@ -53,8 +55,8 @@ for (const form of document.forms) {
     try {
       const response = await fetch(base + form.dataset.path, {
         method: "POST",
-        headers: { "content-type": "application/json" },
-        body: form.querySelector("textarea").value,
+        headers: { "content-type": given.files ? given.files[0].type : "application/json" },
+        body: given.files ? given.files[0] : given.value,
       });
       const text = await response.text();
       const time = (performance.now() - start).toFixed(1);
