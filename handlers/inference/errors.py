@@ -2,10 +2,13 @@
 
 InitError               no model: the environment must not serve
 RequestError (400)      the request is wrong; its sentence goes to the client
+├── Forbidden (403)
 ├── NotFound (404)
 ├── MethodNotAllowed (405)
+├── Conflict (409)
 ├── ContentTooLarge (413)
 ├── UnsupportedMediaType (415)
+├── Unavailable (503)
 └── Late (504)
 GivenUp                 the client has had its 504: nothing is left to send
 TransformError          the user's transform failed: a 500, whose sentence is for the log alone
@@ -26,8 +29,14 @@ class RequestError(Exception):
         self.headers: dict[str, str] = {}
 
 
+class Forbidden(RequestError):
+    """It is not this endpoint's to give."""
+
+    status = 403
+
+
 class NotFound(RequestError):
-    """There is no such path, model or version."""
+    """There is no such path, model, version or upload."""
 
     status = 404
 
@@ -42,6 +51,12 @@ class MethodNotAllowed(RequestError):
         self.headers["allow"] = allow
 
 
+class Conflict(RequestError):
+    """What the request refers to is not what it was."""
+
+    status = 409
+
+
 class ContentTooLarge(RequestError):
     """The request, inflated, or the answer it asks for exceeds what can be carried."""
 
@@ -52,6 +67,12 @@ class UnsupportedMediaType(RequestError):
     """The body is declared to be something that this endpoint does not read."""
 
     status = 415
+
+
+class Unavailable(RequestError):
+    """Something that the request needs cannot be reached; the same request may be answered later."""
+
+    status = 503
 
 
 class Late(RequestError):

@@ -2,7 +2,7 @@
 
 download.py     a large object into memory by parallel ranges, hashed while it arrives
 s3.py           one bucket: where it is, how a request is signed, what a refusal means
-sigv4.py        AWS's signature for a GET
+sigv4.py        AWS's signature for a GET, and for a PUT that a client sends
 credentials.py  from the environment, or the container's endpoint
 retries.py      how often and how long to try; connections that are kept
 http.py         GETs over a socket

@@ -30,16 +30,34 @@ def download(bucket: "Bucket", key: str, size: int, sha256: str) -> memoryview:
     Raises:
         InitError: S3 refuses, fails in every try, or gives other bytes; the sentence names cause and key.
     """
-    target = _memory(size)
+    digest = openssl_sha256()
     try:
-        found = _Download(bucket, key, target).run()
+        target = fetch(bucket, key, size, digest.update)
     except Changed:
-        found = ""
-    if found != sha256:
+        target = memoryview(b"")
+    if digest.hexdigest() != sha256 or len(target) != size:
         raise InitError(
             f"{bucket.where(key)} is not the file that was pushed (size or sha256 differs): push the bundle "
             "again, and find out who changed it."
         )
+    return target
+
+
+def fetch(bucket: "Bucket", key: str, size: int, see: "Callable[[memoryview], object]") -> memoryview:
+    """The object's ``size`` bytes, in memory that starts at a page's beginning.
+
+    Args:
+        bucket: where it is.
+        key: the object.
+        size: how many bytes it must have.
+        see: is given the bytes piece by piece, in their order, while others arrive.
+
+    Raises:
+        InitError: S3 refuses, or fails in every try; the sentence names cause and key.
+        Changed: it is not of this size, or another object took its place in between.
+    """
+    target = _memory(size)
+    _Download(bucket, key, target, see).run()
     return target
 
 
@@ -68,10 +86,12 @@ class _Download:
     """One object on its way into ``target``.
 
     The first answer's ETag is demanded of all others, so that all parts are of one object. The thread that
-    called hashes; with one range it also reads, else ``CONNECTIONS`` threads of its own read.
+    called sees what arrives; with one range it also reads, else ``CONNECTIONS`` threads of its own read.
     """
 
-    def __init__(self, bucket: "Bucket", key: str, target: memoryview) -> None:
+    def __init__(
+        self, bucket: "Bucket", key: str, target: memoryview, see: "Callable[[memoryview], object]"
+    ) -> None:
         self._bucket = bucket
         self._key = key
         self._target = target
@@ -79,41 +99,40 @@ class _Download:
         self._ranges = [_Range(n, min(n + RANGE_BYTES, size)) for n in range(0, size, RANGE_BYTES)]
         self._waiting = self._ranges[::-1]
         self._etag: str | None = None
-        self._sha256 = openssl_sha256()
-        self._hashed = 0
+        self._see = see
+        self._seen = 0
         self._failure: BaseException | None = None
         self._news = allocate_lock()  # held while there is none
         self._news.acquire()
 
-    def run(self) -> str:
-        """Read it all; its sha256.
+    def run(self) -> None:
+        """Read it all.
 
         Raises:
             InitError: it cannot be read.
             Changed: it is not of this size, or another object took its place in between.
         """
         if len(self._ranges) == 1:
-            self._read(self._waiting.pop(), self._hash)
+            self._read(self._waiting.pop(), self._show)
         elif self._ranges:
             start_new_thread(self._work, ())
-        while self._hashed < len(self._target):
+        while self._seen < len(self._target):
             self._news.acquire()
             if self._failure is not None:
                 raise self._failure
-            self._hash()
-        return self._sha256.hexdigest()
+            self._show()
 
-    def _hash(self) -> None:
-        """Hash what has arrived without a gap."""
-        while self._hashed < len(self._target):
-            arrived = self._ranges[self._hashed // RANGE_BYTES].arrived
-            if arrived == self._hashed:
+    def _show(self) -> None:
+        """Let see what has arrived without a gap."""
+        while self._seen < len(self._target):
+            arrived = self._ranges[self._seen // RANGE_BYTES].arrived
+            if arrived == self._seen:
                 return
-            self._sha256.update(self._target[self._hashed : arrived])
-            self._hashed = arrived
+            self._see(self._target[self._seen : arrived])
+            self._seen = arrived
 
     def _tell(self) -> None:
-        """Wake the thread that hashes."""
+        """Wake the thread that sees."""
         try:  # noqa: SIM105 - contextlib costs an import
             self._news.release()
         except RuntimeError:

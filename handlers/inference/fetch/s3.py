@@ -3,7 +3,7 @@
 from handlers.inference.errors import InitError
 from handlers.inference.fetch.http import Endpoint, Interrupted, parse_url
 from handlers.inference.fetch.retries import Connections, Patience
-from handlers.inference.fetch.sigv4 import encode_path, sign_get
+from handlers.inference.fetch.sigv4 import encode_path, presign_put, sign_get
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ _OF_CREDENTIALS = frozenset(
 
 class Changed(Exception):
     """The object is not what it was, or not what was pushed: nothing that was read of it may be used."""
+
+
+class Refused(InitError):
+    """S3 does not give an object, and another try would not change that.
+
+    Attributes:
+        status: of S3's answer.
+        code: S3's name for the reason, or "".
+    """
+
+    def __init__(self, sentence: str, status: int, code: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
 
 
 class Bucket:
@@ -91,7 +105,7 @@ class Bucket:
         """Ask for ``size`` bytes of ``key``; the answer's head has been read and is good.
 
         Raises:
-            InitError: S3 refuses or has no such object.
+            Refused: S3 refuses or has no such object.
             Changed: the object is another, or another size, than ``headers`` demand.
             OSError: another try may help.
         """
@@ -107,6 +121,12 @@ class Bucket:
         """Do ``once``, which reads ``key``, until it succeeds or no try is left."""
         advice = "check the function's way to S3, and try again"
         self._connections.attempt(self.where(key), advice, once)
+
+    def presigned_put(self, key: str, size: int, seconds: int) -> str:
+        """A URL to which whoever has it may PUT the object ``key`` of exactly ``size`` bytes, for so long."""
+        path = encode_path(f"{self.prefix}/{key}")
+        query = presign_put(self.endpoint.host, path, size, seconds, self.credentials)
+        return f"{self.endpoint.scheme}://{self.endpoint.host}{path}?{query}"
 
     def where(self, key: str) -> str:
         """The object's address, for sentences."""
@@ -138,7 +158,7 @@ class Bucket:
             )
         else:
             advice = "check the endpoint"
-        return InitError(f"S3 does not give {self.where(key)} ({cause}): {advice}.")
+        return Refused(f"S3 does not give {self.where(key)} ({cause}): {advice}.", status, code)
 
 
 def _code(explanation: str) -> str:
