@@ -5,11 +5,14 @@ body. Whatever they are, the answer is no 5xx, is well-formed, and is the same w
 where the first runs left it.
 """
 
+import copy
 import json
+import random
 import sys
 import tempfile
 import zlib
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +48,29 @@ WORDS = [
     *("id", "name", "shape", "datatype", "data", "parameters", "binary_data", "binary_data_size"),
     *("binary_data_output", "x", "y", "a", "b", "index", "total", "BYTES", "BOOL", "FP16", "FP32", "FP64"),
     *("INT64", "UINT8", "NaN", "-Infinity", "\\u0000", "\\ud800"),
+]
+VALUES = [
+    *(
+        0,
+        -0.0,
+        1,
+        2,
+        3,
+        -1,
+        127,
+        128,
+        255,
+        256,
+        2048,
+        65504,
+        65520.0,
+        2**24 + 1,
+        2**53 + 1,
+        2**63 - 1,
+        -(2**63),
+    ),
+    *(2**63, 2**64 - 1, 2**64, 10**30, 0.1, 1e39, 1e308, 5e-324, float("nan"), float("inf"), True, None),
+    *("", "NaN", "-Infinity", "AAE=", "\0", "\ud800", "FP32", "INT64", "y", [], [[]], {}, {"b64": "AAE="}),
 ]
 LITERALS = ["NaN", "Infinity", "-Infinity", "true", "null", "1e39", "0.1", "[[", "]]", "{}", "-0", "1E400"]
 
@@ -172,6 +198,50 @@ def encoded(body: bytes, encoding: str) -> bytes:
     return body
 
 
+def mutated(content: bytes, max_size: int, seed: int) -> bytes:
+    """Half of the time as libFuzzer does; else the body's JSON is changed in one place, and stays JSON."""
+    dice = random.Random(seed)
+    head, body = content[: len(FIELDS)], content[len(FIELDS) :]
+    try:
+        value, end = json.JSONDecoder().raw_decode(body.decode("latin-1"))
+        places = list(places_of(value))
+    except (ValueError, RecursionError):
+        places = []
+    if not places or dice.random() < 0.5:
+        return bytes(atheris.Mutate(content, max_size))
+    change(dice, *dice.choice(places), dice.choice(places))
+    try:
+        changed = head + json.dumps(value).encode() + body[end:]
+    except (ValueError, RecursionError):  # a list within itself
+        return content
+    return changed if len(changed) <= max_size else content
+
+
+def places_of(value: object) -> Iterator[tuple[Any, Any]]:
+    """Each list or object with each of its indices or keys."""
+    if isinstance(value, list | dict):
+        for key in range(len(value)) if isinstance(value, list) else list(value):
+            yield value, key
+            yield from places_of(value[key])
+
+
+def change(dice: random.Random, holder: Any, key: Any, other: tuple[Any, Any]) -> None:
+    """Change one place of a JSON value: to a value of its own, another's, one list deeper, away, twice."""
+    kind = dice.randrange(6)
+    if kind == 0:
+        holder[key] = dice.choice(VALUES)
+    elif kind == 1:
+        holder[key] = copy.deepcopy(other[0][other[1]])
+    elif kind == 2:
+        holder[key] = [holder[key]]
+    elif kind == 3:
+        del holder[key]
+    elif isinstance(holder, list):
+        holder[key:key] = [holder[key]] * dice.choice([1, 1, 2, 30])
+    else:
+        holder[dice.choice(WORDS)] = holder[key] if kind == 4 else holder.pop(key)
+
+
 def seeds() -> list[bytes]:
     """Right requests of each kind, from which others are mutated."""
     inputs = [
@@ -224,7 +294,8 @@ def main() -> None:
     tokens = [*(f'\\"{word}\\"' for word in WORDS), *LITERALS]
     words.write_text("".join(f'"{token}"\n' for token in tokens).replace("\\u", "\\\\u"))
     options = [f"-max_total_time={seconds}", f"-dict={words}", "-max_len=4096", "-timeout=20"]
-    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={corpus.parent}/", str(corpus)], check)
+    options += [f"-artifact_prefix={corpus.parent}/", str(corpus)]
+    atheris.Setup([sys.argv[0], *options], check, custom_mutator=mutated)
     atheris.Fuzz()
 
 
