@@ -18,5 +18,6 @@ session.py      the model's file, or its bytes, opened as they should be
 ort.py          ONNX Runtime's C API: sessions, tensors in and out
 tensor.py       a tensor as bytes
 loading.py      from the environment to a model: verified bytes or a sentence
+uploads.py      bodies that are too large for Lambda, by way of S3
 fetch/          a signed, retried, verified GET from S3
 """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from handlers.inference.events.reply import Reply
     from handlers.inference.transform import Transformed
+    from handlers.inference.uploads import Uploads
 
 
 class Function:
@@ -40,7 +41,10 @@ class Function:
         self, environ: "Mapping[str, str]", send: "Callable[[str, Reply], object] | None" = None
     ) -> None:
         label = environ.get("COLDPRESS_LABEL") or None
-        self._service = Service(load(from_environment(environ), environ), label, _transform(environ))
+        settings = from_environment(environ)
+        model = load(settings, environ)
+        uploads = _uploads(settings.bucket, model.name, environ)
+        self._service = Service(model, label, _transform(environ), uploads)
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
         self._send = send
@@ -97,6 +101,19 @@ class Function:
             request_id=self._request_id,
         )
         self._is_cold = False
+
+
+def _uploads(bucket: str | None, model: str, environ: "Mapping[str, str]") -> "Callable[[], Uploads] | None":
+    """The place for large bodies, made and imported for requests that use it."""
+    if bucket is None:
+        return None
+
+    def make() -> "Uploads":
+        from handlers.inference.uploads import Uploads  # noqa: PLC0415 - no cold start pays for it
+
+        return Uploads(bucket, model, environ)
+
+    return make
 
 
 def _transform(environ: "Mapping[str, str]") -> "Transformed | None":

@@ -46,6 +46,9 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     "/openapi.json": ("GET", _openapi),
     "/docs": ("GET", _docs),
 }
+# Beside them a place for bodies that are too large (uploads.py), and the header that names such a body.
+UPLOADS = "/v2/models/{model}/uploads"
+UPLOAD_HEADER = "coldpress-upload"
 _MODELS = ("/v1/models/", "/v2/models/")
 
 

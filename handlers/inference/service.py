@@ -2,17 +2,19 @@
 
 from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
-from handlers.inference.errors import RequestError, TransformError, UnsupportedMediaType
+from handlers.inference.errors import NotFound, RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import ROUTES, dispatch, routes_with
+from handlers.inference.routes import ROUTES, UPLOAD_HEADER, UPLOADS, dispatch, routes_with
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Self
 
     from handlers.inference.dataplane import Model
     from handlers.inference.transform import Transformed
+    from handlers.inference.uploads import Uploads
 
 # TensorFlow Serving looks at no media type, and `curl -d` says it sends a form. So only what is certainly not
 # JSON or tensors is refused.
@@ -30,15 +32,24 @@ class Service:
         model: what answers.
         label: the registry's label that this endpoint follows; URLs may name it. None: there is none.
         transform: the user's own route beside the protocols. None: there is none.
+        uploads: gives the place for bodies that are too large to be sent. None: there is none.
     """
 
     def __init__(
-        self, model: "Model", label: str | None = None, transform: "Transformed | None" = None
+        self,
+        model: "Model",
+        label: str | None = None,
+        transform: "Transformed | None" = None,
+        uploads: "Callable[[], Uploads] | None" = None,
     ) -> None:
         self.model = model
         self.label = label
         self.transform = transform
-        self._routes = ROUTES if transform is None else routes_with(transform.answer)
+        self._uploads = uploads
+        routes = ROUTES if transform is None else routes_with(transform.answer)
+        self._routes = routes | {
+            UPLOADS: ("POST", lambda model, request: self._place().create(model, request))
+        }
 
     @classmethod
     def from_folder(
@@ -93,8 +104,22 @@ class Service:
             # What the user's transform reads, it says itself.
             if not is_read and not (self.transform and path.endswith(":transform")):
                 raise UnsupportedMediaType(f"the body is declared as {media_type}: send application/json.")
+            if UPLOAD_HEADER in request.headers:
+                body = self._uploaded(request)
             body = inflate(body, request.headers.get("content-encoding"))
         return Request(method, path, request.query, request.headers, body)
+
+    def _uploaded(self, request: Request) -> bytes:
+        if request.body:
+            raise RequestError(
+                f"the request has a body and names an upload in {UPLOAD_HEADER}: send one of them."
+            )
+        return self._place().read(request.headers[UPLOAD_HEADER])
+
+    def _place(self) -> "Uploads":
+        if self._uploads is None:
+            raise NotFound("this endpoint takes no uploads, because it has no bucket: send the body itself.")
+        return self._uploads()
 
 
 def error_response(error: RequestError) -> Response:

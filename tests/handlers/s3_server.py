@@ -1,4 +1,4 @@
-"""A server that speaks S3's GET well enough, and misbehaves as its script says."""
+"""A server that speaks S3's GET and PUT well enough, and misbehaves as its script says."""
 
 import contextlib
 import socket
@@ -17,7 +17,7 @@ class Server(ThreadingHTTPServer):
     """Serves a folder's files by the last part of the path, each after what ``script`` does for that file.
 
     ``script`` holds for a name the steps of the first, second, … request; the last is repeated. ``asked``
-    holds the requests: the name and their headers.
+    holds the requests: the name and their headers; ``puts`` the path and the query of what was put.
     """
 
     daemon_threads = True
@@ -27,6 +27,7 @@ class Server(ThreadingHTTPServer):
         self.folder = folder
         self.script: dict[str, list[Step]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.puts: list[tuple[str, str]] = []
         self.connections = 0
         self._lock = threading.Lock()
 
@@ -65,7 +66,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
         self.server.asked.append((name, {key.lower(): value for key, value in self.headers.items()}))
-        self.server.step(name)(self, (self.server.folder / name).read_bytes())
+        path = self.server.folder / name
+        if path.exists():
+            self.server.step(name)(self, path.read_bytes())
+        else:
+            refuse(404, "NoSuchKey")(self, b"")
+
+    def do_PUT(self) -> None:
+        """Whoever signed it, and whatever its length: what S3 checks is tested by its signature."""
+        path, _, query = self.path.partition("?")
+        self.server.puts.append((path, query))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        (self.server.folder / path.rpartition("/")[2]).write_bytes(body)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -72,5 +72,9 @@ def test_answers_import_nothing_that_slows_a_cold_start(modules):
     assert not set(FORBIDDEN).intersection(modules)
 
 
+def test_answers_do_not_import_what_takes_uploads(modules):
+    assert "handlers.inference.uploads" not in modules
+
+
 def test_answers_do_not_import_the_description(modules):
     assert not [name for name in modules if name.startswith("handlers.inference.description")]
