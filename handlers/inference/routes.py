@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Model, Request], Response]
 
 
-def _openapi(model: "Model", _request: "Request", *, has_transform: bool = False) -> "Response":
+def _openapi(
+    model: "Model", _request: "Request", *, has_transform: bool = False, has_uploads: bool = False
+) -> "Response":
     from handlers.inference.description.document import openapi  # noqa: PLC0415 - no cold start pays for it
 
-    return openapi(model, has_transform=has_transform)
+    return openapi(model, has_transform=has_transform, has_uploads=has_uploads)
 
 
 def _docs(model: "Model", _request: "Request", *, has_transform: bool = False) -> "Response":
@@ -46,19 +48,29 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
     "/openapi.json": ("GET", _openapi),
     "/docs": ("GET", _docs),
 }
-# Beside them a place for bodies that are too large (uploads.py), and the header that names such a body.
-UPLOADS = "/v2/models/{model}/uploads"
+# Names a body that was too large to be sent (uploads.py).
 UPLOAD_HEADER = "coldpress-upload"
 _MODELS = ("/v1/models/", "/v2/models/")
 
 
-def routes_with(transform: "Endpoint") -> "dict[str, tuple[str, Endpoint]]":
-    """The table with the user's own route (transform.py), which the description then has as well."""
-    return ROUTES | {
-        "/v1/models/{model}:transform": ("POST", transform),
-        "/openapi.json": ("GET", lambda model, request: _openapi(model, request, has_transform=True)),
-        "/docs": ("GET", lambda model, request: _docs(model, request, has_transform=True)),
-    }
+def routes_with(
+    transform: "Endpoint | None" = None, create_upload: "Endpoint | None" = None
+) -> "dict[str, tuple[str, Endpoint]]":
+    """The table with the user's own route (transform.py) and that of uploads, which are described as well."""
+    own: dict[str, tuple[str, Endpoint]] = {}
+    if transform is not None:
+        own["/v1/models/{model}:transform"] = "POST", transform
+    if create_upload is not None:
+        own["/v2/models/{model}/uploads"] = "POST", create_upload
+    has_transform, has_uploads = transform is not None, create_upload is not None
+
+    def describe(model: "Model", request: "Request") -> "Response":
+        return _openapi(model, request, has_transform=has_transform, has_uploads=has_uploads)
+
+    def show(model: "Model", request: "Request") -> "Response":
+        return _docs(model, request, has_transform=has_transform)
+
+    return ROUTES | own | {"/openapi.json": ("GET", describe), "/docs": ("GET", show)}
 
 
 def dispatch(

@@ -4,7 +4,7 @@ from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
 from handlers.inference.errors import NotFound, RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import ROUTES, UPLOAD_HEADER, UPLOADS, dispatch, routes_with
+from handlers.inference.routes import UPLOAD_HEADER, dispatch, routes_with
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ class Service:
         self.label = label
         self.transform = transform
         self._uploads = uploads
-        routes = ROUTES if transform is None else routes_with(transform.answer)
-        self._routes = routes | {
-            UPLOADS: ("POST", lambda model, request: self._place().create(model, request))
-        }
+        self._routes = routes_with(
+            None if transform is None else transform.answer,
+            None if uploads is None else lambda model, request: uploads().create(model, request),
+        )
 
     @classmethod
     def from_folder(
@@ -110,16 +110,13 @@ class Service:
         return Request(method, path, request.query, request.headers, body)
 
     def _uploaded(self, request: Request) -> bytes:
+        if self._uploads is None:
+            raise NotFound("this endpoint has no uploads, because it has no bucket: send the body itself.")
         if request.body:
             raise RequestError(
                 f"the request has a body and names an upload in {UPLOAD_HEADER}: send one of them."
             )
-        return self._place().read(request.headers[UPLOAD_HEADER])
-
-    def _place(self) -> "Uploads":
-        if self._uploads is None:
-            raise NotFound("this endpoint takes no uploads, because it has no bucket: send the body itself.")
-        return self._uploads()
+        return self._uploads().read(request.headers[UPLOAD_HEADER])
 
 
 def error_response(error: RequestError) -> Response:

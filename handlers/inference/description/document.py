@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from handlers.inference.description.examples import example_of
 from handlers.inference.description.schemas import ref, schemas_of
+from handlers.inference.description.uploads import add_uploads
 from handlers.inference.messages import json_response
 from handlers.inference.protocols.binary import HEADER
 
@@ -35,9 +36,12 @@ _ERRORS = {
 _FOR_ALL = ("404", "405", "500")
 
 
-def openapi(model: Model, *, has_transform: bool) -> Response:
-    """``GET /openapi.json``; ``has_transform`` says whether the user's own route is there."""
-    return json_response(document_of(model, has_transform=has_transform))
+def openapi(model: Model, *, has_transform: bool, has_uploads: bool) -> Response:
+    """``GET /openapi.json``; the flags say whether the user's own route, and that of uploads, are there."""
+    document = document_of(model, has_transform=has_transform)
+    if has_uploads:
+        add_uploads(document, model)
+    return json_response(document)
 
 
 def document_of(model: Model, *, has_transform: bool) -> Object:
