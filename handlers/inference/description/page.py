@@ -96,7 +96,7 @@ def _form(path: str, body: object) -> str:
 
 
 def _size(text: str) -> str:
-    return f", {len(text) / 1000:,.0f} KB" if text else ""
+    return f", {len(text) / 1000:,.1f} KB" if text else ""
 
 
 def _transform(path: str) -> str:

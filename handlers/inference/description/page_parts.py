@@ -12,6 +12,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
 .about { margin: .35rem 0 0; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
+.table + .about { margin-top: 1.5rem; }
 a { color: inherit; }
 .table, form, pre, textarea { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
 .table { overflow-x: auto; }
