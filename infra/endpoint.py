@@ -29,7 +29,8 @@ class ModelEndpoint(Construct):
         endpoint.grant_invoke(caller_role)
 
     Args:
-        bucket: where ``coldpress push`` put the bundle; it is only read, below ``models/<name>/``.
+        bucket: where ``coldpress push`` put the bundle, which is read below ``models/<name>/``; clients'
+            large bodies are put and read below ``uploads/<name>/``, which a lifecycle rule should empty.
         config: what to serve and how; here the model's digest is required.
 
     Raises:

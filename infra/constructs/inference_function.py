@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.config import Architecture, EndpointConfig, Model
 from infra.constructs.logs import ServiceLogGroup
+from infra.constructs.model_bucket import UPLOADS_PREFIX
 from infra.constructs.nag import acknowledge_resource
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +27,9 @@ class InferenceFunction(Construct):
 
     The function's role is shared by all of its versions. It may therefore read every bundle of this model,
     not the deployed digest alone: else the version that still serves while a deployment runs, and the one
-    that a rollback goes back to, could not load theirs. It can read no other model's, list nothing and
-    write nothing.
+    that a rollback goes back to, could not load theirs. It also puts and reads the uploads of this model:
+    what a client puts by a URL that the function signed is put in the role's name. It can read no other
+    model's, list nothing, delete nothing and write nowhere else.
     """
 
     def __init__(
@@ -65,17 +67,25 @@ class InferenceFunction(Construct):
         role = iam.Role(
             self,
             "Role",
-            description=f"coldpress: reads the bundles of {model.name}, writes its own log",
+            description=f"coldpress: reads the bundles and uploads of {model.name}, writes its own log",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         bundles = bucket.arn_for_objects(f"models/{model.name}/*")
+        uploads = bucket.arn_for_objects(f"{UPLOADS_PREFIX}{model.name}/*")
         role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
+        role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject", "s3:PutObject"], resources=[uploads]))
         self.log_group.grant_write(role)
         acknowledge_resource(
             role,
             bundles,
             "The objects of one model, for reading: all versions of the function share this role, and each "
             "loads its own digest.",
+        )
+        acknowledge_resource(
+            role,
+            uploads,
+            "The uploads of one model, under random keys: bodies of requests that are larger than Lambda "
+            "carries.",
         )
         return role
 

@@ -1,4 +1,4 @@
-"""The registry's bucket: where bundles lie, by digest."""
+"""The registry's bucket: where bundles lie, by digest, and for a day what clients upload."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
@@ -6,9 +6,14 @@ from constructs import Construct
 
 from infra.constructs.nag import acknowledge
 
+UPLOADS_PREFIX = "uploads/"
+
 
 class ModelBucket(Construct):
-    """A bucket that keeps every bundle: versioned, encrypted, TLS only, never public, never deleted."""
+    """A bucket that keeps every bundle: versioned, encrypted, TLS only, never public, never deleted.
+
+    Bodies that clients upload for a request are in it as well, apart, and deleted after a day.
+    """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
@@ -27,7 +32,14 @@ class ModelBucket(Construct):
             removal_policy=RemovalPolicy.RETAIN,
             lifecycle_rules=[
                 # A push that was killed leaves parts that nobody sees and everybody pays for.
-                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1))
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1)),
+                # In a versioned bucket an object is gone when its old version is, too; S3 then removes the
+                # marker that it was deleted by itself.
+                s3.LifecycleRule(
+                    prefix=UPLOADS_PREFIX,
+                    expiration=Duration.days(1),
+                    noncurrent_version_expiration=Duration.days(1),
+                ),
             ],
         )
         acknowledge(

@@ -84,13 +84,17 @@ def test_the_image_is_built_for_the_architecture(
 # What it may do
 
 
-def test_the_role_reads_this_models_bundles_and_writes_its_own_log(full: Any) -> None:
+def test_the_role_reads_this_models_bundles_and_uploads_and_writes_its_own_log(full: Any) -> None:
     statements = full.properties("AWS::IAM::Policy")["PolicyDocument"]["Statement"]
-    read, log = statements
+    read, upload, log = statements
     assert read["Action"] == "s3:GetObject"
     bucket = {"Fn::ImportValue": "coldpress-registry:BucketName"}
     assert read["Resource"] == {
         "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::", bucket, "/models/ocr/*"]]
+    }
+    assert upload["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert upload["Resource"] == {
+        "Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::", bucket, "/uploads/ocr/*"]]
     }
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     group = full.properties("AWS::Lambda::Function")["LoggingConfig"]["LogGroup"]["Ref"]

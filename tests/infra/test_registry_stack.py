@@ -23,6 +23,17 @@ def test_the_bucket_is_kept_versioned_and_encrypted(registry: Any) -> None:
     assert "BucketName" not in properties
 
 
+def test_uploads_are_gone_after_a_day_and_bundles_never(registry: Any) -> None:
+    rules = registry.properties("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (expiring,) = [
+        rule for rule in rules if "ExpirationInDays" in rule or "NoncurrentVersionExpiration" in rule
+    ]
+    assert expiring["Prefix"] == "uploads/"
+    assert expiring["ExpirationInDays"] == 1
+    assert expiring["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+    assert expiring["Status"] == "Enabled"
+
+
 def test_the_bucket_is_never_public(registry: Any) -> None:
     assert registry.properties("AWS::S3::Bucket")["PublicAccessBlockConfiguration"] == {
         "BlockPublicAcls": True,
