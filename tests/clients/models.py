@@ -25,3 +25,22 @@ def half_plus_three() -> onnx.ModelProto:
         {"y": ("float32", ["n"])},
         {"half": np.float32([0.5]), "three": np.float32([3])},
     )
+
+
+def scores() -> onnx.ModelProto:
+    """scores = 2 x on float32 [n, 3]."""
+    shape: list[int | str] = ["n", 3]
+    return build_model(
+        [helper.make_node("Add", ["x", "x"], ["scores"])],
+        {"x": ("float32", shape)},
+        {"scores": ("float32", shape)},
+    )
+
+
+def words() -> onnx.ModelProto:
+    """Strings and integers [n] as they are."""
+    return build_model(
+        [helper.make_node("Identity", ["word"], ["same"]), helper.make_node("Identity", ["count"], ["sum"])],
+        {"word": ("string", ["n"]), "count": ("int64", ["n"])},
+        {"same": ("string", ["n"]), "sum": ("int64", ["n"])},
+    )

@@ -1,6 +1,7 @@
 """Small real bundles of any ONNX model, written in a moment: nothing of them is pressed or measured."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from bundle.manifest import Figures, Manifest, Metric, Signature, Source, Tensor
 from tests.handlers.models import NAMES
 
 
-def write_bundle(parent: Path, model: onnx.ModelProto, *, name: str, serve: str = "model.ort") -> Path:
+def write_bundle(
+    parent: Path, model: onnx.ModelProto, *, name: str, serve: str = "model.ort", labels: Sequence[str] = ()
+) -> Path:
     """Write a bundle of ``model`` under ``parent`` and return its folder."""
-    return write(parent, _manifest(model, name, serve), _files(model, parent))
+    return write(parent, _manifest(model, name, serve, labels), _files(model, parent))
 
 
 def _files(model: onnx.ModelProto, scratch: Path) -> dict[str, bytes]:
@@ -33,7 +36,7 @@ def _files(model: onnx.ModelProto, scratch: Path) -> dict[str, bytes]:
     }
 
 
-def _manifest(model: onnx.ModelProto, name: str, serve: str) -> Manifest:
+def _manifest(model: onnx.ModelProto, name: str, serve: str, labels: Sequence[str]) -> Manifest:
     figures = Figures(size_bytes=1, latency_ms=1.0, cold_start_ms=1.0)
     return Manifest(
         name=name,
@@ -44,7 +47,7 @@ def _manifest(model: onnx.ModelProto, name: str, serve: str) -> Manifest:
             inputs=[_spec(value) for value in model.graph.input],
             outputs=[_spec(value) for value in model.graph.output],
         ),
-        class_labels=[],
+        class_labels=list(labels),
         source=Source(file="toy.onnx", sha256="0" * 64, size=1, opset=17),
         passes=[],
         metric=Metric(
