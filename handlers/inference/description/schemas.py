@@ -92,7 +92,8 @@ def _tfserving(model: Model) -> Schema:
             "required": [],
             "description": "Each input's value or flat list, here or in the context.",
         },
-        "Classes": _object({"results": _list(_list(_pair(model)))}),
+        "Classes": _object({"results": _list(_list(ref("Class")))}),
+        "Class": _pair(model),
         "Values": _object({"results": _list({"type": "number"})}),
         "Status": _object(
             {
