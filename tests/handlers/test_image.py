@@ -19,6 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 BASE, IMAGE = "localhost/coldpress-test-base:1", "localhost/coldpress-test-inference:1"
+TRANSFORM_IMAGE = "localhost/coldpress-test-transform:1"
 ULIMITS = ["--ulimit", "nofile=1024:1024"]
 RUN = ["--cgroup-manager", "cgroupfs", "--runtime", "runc", "run", "--rm", "--network", "host", *ULIMITS]
 RUN += ["--ulimit", "nproc=4096:4096"]
@@ -57,14 +58,32 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def image(base: str) -> str:
+    build(IMAGE, base, REPOSITORY)
+    return IMAGE
+
+
+@pytest.fixture(scope="module")
+def transform_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """As docs/transforms.md says, with its own example, in a copy of what the image is built from."""
+    context = tmp_path_factory.mktemp("context")
+    for folder in ("bundle", "handlers"):
+        shutil.copytree(REPOSITORY / folder, context / folder)
+    (context / "transforms").mkdir()
+    example = (REPOSITORY / "docs/transforms.md").read_text().partition("```python\n")[2].partition("```")[0]
+    (context / "transforms/numbers.py").write_text(example)
+    (context / "transforms/requirements.txt").write_text("numpy>=2\n")
+    build(TRANSFORM_IMAGE, base, context)
+    return TRANSFORM_IMAGE
+
+
+def build(image: str, base: str, context: Path) -> None:
     arguments = ["--isolation", "chroot", "--network", "host", *ULIMITS, "--build-arg", f"BASE_IMAGE={base}"]
     for name, value in os.environ.items():
         if name.startswith("PIP_") or name.lower().endswith("_proxy"):
             arguments += ["--env", f"{name}={value}"]
     for path in machine_files():
         arguments += ["--volume", f"{path}:{path}:ro"]
-    podman("build", *arguments, "-f", "handlers/inference/Dockerfile", "-t", IMAGE, ".", cwd=REPOSITORY)
-    return IMAGE
+    podman("build", *arguments, "-f", "handlers/inference/Dockerfile", "-t", image, ".", cwd=context)
 
 
 def machine_files() -> list[Path]:
@@ -78,29 +97,32 @@ def machine_files() -> list[Path]:
     return [path for path in (configuration, *sorted(outermost)) if path.exists()]
 
 
-@pytest.fixture(params=ENTRIES)
-def address(request: pytest.FixtureRequest, image: str, affine_bundle: Path) -> Iterator[tuple[str, int]]:
+@contextlib.contextmanager
+def running(image: str, bundle: Path, entry: str, **variables: str) -> Iterator[tuple[str, int]]:
+    """The address of the image's environment under the Runtime Interface Emulator."""
     port, name = 9180, "coldpress-test"
     options = ["--name", name, "--user", "1000:1000", "--read-only", "--entrypoint", "/rie"]
-    volumes = ["--volume", f"{affine_bundle}:/bundle:ro", "--volume", f"{RIE}:/rie:ro"]
+    volumes = ["--volume", f"{bundle}:/bundle:ro", "--volume", f"{RIE}:/rie:ro"]
     ports = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     ports += ["--runtime-api-address", "127.0.0.1:9181"]
-    command = [*ports, *ENTRIES[request.param]]
-    variables = ["--env", "COLDPRESS_BUNDLE_DIR=/bundle"]
-    process = subprocess.Popen(["podman", *RUN, *options, *volumes, *variables, image, *command])
-    yield "127.0.0.1", port
-    with contextlib.suppress(subprocess.CalledProcessError):
-        podman("rm", "--force", "--time", "1", name)
-    process.wait(30)
+    for variable in ("COLDPRESS_BUNDLE_DIR=/bundle", *map("=".join, variables.items())):
+        options += ["--env", variable]
+    process = subprocess.Popen(["podman", *RUN, *options, *volumes, image, *ports, *ENTRIES[entry]])
+    try:
+        yield "127.0.0.1", port
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            podman("rm", "--force", "--time", "1", name)
+        process.wait(30)
 
 
-def test_the_image_answers(address):
+def ask(address: tuple[str, int], path: str, body: str) -> dict:
     event = {
         "version": "2.0",
-        "rawPath": "/v1/models/toy:predict",
+        "rawPath": path,
         "headers": {},
         "requestContext": {"stage": "$default", "http": {"method": "POST"}},
-        "body": '{"instances": [[1, 2, 3]]}',
+        "body": body,
         "isBase64Encoded": False,
     }
     deadline = time.monotonic() + 60
@@ -108,13 +130,31 @@ def test_the_image_answers(address):
         try:
             connection = HTTPConnection(*address, timeout=30)
             connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
-            reply = json.loads(connection.getresponse().read())
-            break
+            return json.loads(connection.getresponse().read())
         except (OSError, HTTPException):
             assert time.monotonic() < deadline, "the container never answered"
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_the_image_answers(image, affine_bundle, entry):
+    with running(image, affine_bundle, entry) as address:
+        reply = ask(address, "/v1/models/toy:predict", '{"instances": [[1, 2, 3]]}')
     assert reply["statusCode"] == 200, reply
     assert reply["body"] == '{"predictions":[[3.0,5.0,7.0]]}'
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_transform_and_its_requirements_are_in_the_image(transform_image, affine_bundle, entry):
+    named = {"COLDPRESS_TRANSFORM": "transforms.numbers:Transform"}
+    with running(transform_image, affine_bundle, entry, **named) as address:
+        replies = [ask(address, "/v1/models/toy:transform", body) for body in ("1 2 3", "one")]
+        predicted = ask(address, "/v1/models/toy:predict", '{"instances": [[1, 2, 3]]}')
+    assert [(reply["statusCode"], json.loads(reply["body"])) for reply in replies] == [
+        (200, {"answer": [[3.0, 5.0, 7.0]]}),
+        (400, {"error": "these are no numbers: send them with spaces between."}),
+    ]
+    assert predicted["body"] == '{"predictions":[[3.0,5.0,7.0]]}'
 
 
 def test_the_image_starts_our_own_loop(image):
