@@ -13,46 +13,52 @@ help: ## list the jobs
 $(ready): requirements.lock downloads.lock package-lock.json scripts/setup.sh scripts/from_wheel.py
 	@scripts/setup.sh
 
-setup: $(ready) ## make .venv with optimize, coldpress and cdk in .venv/bin
+# What of the code is compiled; again when its sources change.
+native := handlers/inference/native/x86_64.so
+$(native): $(ready) $(wildcard handlers/inference/native/*.[ch]) scripts/build_native.py
+	@echo "setup: the native library for both processors"
+	@.venv/bin/python scripts/build_native.py
 
-demo: $(ready) ## press, push, deploy and ask a real model on this machine
+setup: $(native) ## make .venv with optimize, coldpress and cdk in .venv/bin
+
+demo: $(native) ## press, push, deploy and ask a real model on this machine
 	@.venv/bin/python -m examples.ocr.demo
 
-synth: $(ready) ## write the CloudFormation templates to cdk.out/
+synth: $(native) ## write the CloudFormation templates to cdk.out/
 	cdk synth --quiet -c stage=prod -c version=1 -c digest=$$(printf '0%.0s' $$(seq 64))
 
-test: $(ready) ## run the tests (minutes)
+test: $(native) ## run the tests (minutes)
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(ready) ## run the tests that need podman or qemu, or long
+test-slow: $(native) ## run the tests that need podman or qemu, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
 
 bench: bench-optimize bench-cold bench-warm bench-serve ## measure, print tables and write benchmarks/results/
 
-bench-optimize: $(ready) ## `optimize` and other tools on real models (hours the first time)
+bench-optimize: $(native) ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
 
-bench-cold: $(ready) ## first answers of Lambda environments, ours and others' (half an hour)
+bench-cold: $(native) ## first answers of Lambda environments, ours and others' (half an hour)
 	.venv/bin/python -m benchmarks.cold
 
-bench-warm: $(ready) ## requests to a warm environment over the model's own run (minutes)
+bench-warm: $(native) ## requests to a warm environment over the model's own run (minutes)
 	.venv/bin/python -m benchmarks.warm
 
-bench-serve: $(ready) ## `coldpress serve` and other servers on one machine (a quarter of an hour)
+bench-serve: $(native) ## `coldpress serve` and other servers on one machine (a quarter of an hour)
 	.venv/bin/python -m benchmarks.serve
 
-lint: $(ready) ## lint, check the format and the rooms' import rules
+lint: $(native) ## lint, check the format and the rooms' import rules
 	ruff check .
 	ruff format --check .
 	lint-imports --no-logo
 
-type: $(ready) ## check the types (strict)
+type: $(native) ## check the types (strict)
 	mypy
 
-fmt: $(ready) ## format
+fmt: $(native) ## format
 	ruff check --fix --select I,F401 .
 	ruff format .
 
 clean: ## remove everything that was made here
-	rm -rf .venv node_modules build cdk.out .coldpress *.egg-info
+	rm -rf .venv node_modules build cdk.out .coldpress *.egg-info handlers/inference/native/*.so
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

@@ -11,7 +11,6 @@ from benchmarks.environments import BENCH, ROOT
 # What the Dockerfile keeps of requirements.lock.
 _PACKAGES = (
     "awslambdaric",
-    "csimdjson*.so",
     "onnxruntime/capi/libonnxruntime.so.*",
     "pybase64",
     "runtime_client*.so",

@@ -29,8 +29,8 @@ from benchmarks.produce import by_optimize, prepare
 from benchmarks.publish import insert, markdown, show, where, write
 from benchmarks.samples import Array, read_set
 from benchmarks.serve import DOCUMENT
-from bundle import simdjson
 from bundle.served import read_manifest
+from handlers.inference.documents import read_event
 from handlers.inference.function import Function
 
 _MINILM = next(model for model in MODELS if model.name == "minilm")
@@ -183,7 +183,7 @@ def _handler(subject: Subject) -> Callable[[], object]:
     function = Function(subject.environment)
 
     def answer() -> bytes:
-        return function.answer(simdjson.loads(subject.event), "id").as_json()
+        return function.answer(read_event(subject.event), "id").as_json()
 
     if b'"statusCode":200' not in answer():
         sys.exit(f"{subject.title}: {answer()[:300]!r}")

@@ -5,6 +5,7 @@ byte of the manifest counts in its address.
 """
 
 from bundle.errors import DigestMismatch, InvalidBundle
+from bundle.json_text import TYPE_NAMES, loads
 from bundle.layout import (
     MANIFEST_FILE,
     address,
@@ -14,7 +15,6 @@ from bundle.layout import (
     is_name,
     is_sha256,
 )
-from bundle.simdjson import TYPE_NAMES, loads
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ service.py      the transport-free core: a Request in, a Response out, never an 
 routes.py       the route table
 protocols/      HTTP bodies of TensorFlow Serving and of the Open Inference Protocol <-> tensors
 description/    /openapi.json and /docs
+documents.py    JSON documents, whose long lists of numbers stay text until their dtype is known
 reading.py      JSON values to tensors, exactly or not at all; writing.py tensors to JSON
-casting.py      long buffers from one dtype to another
+native/         what both do with long lists, in C
 transform.py    the user's own code: a request to tensors, tensors to a response
 dataplane.py    validated tensors through the model; knows no HTTP
 session.py      the model's file, or its bytes, opened as they should be

@@ -47,7 +47,7 @@ def main() -> int:
 
 def _initialise(api: RuntimeApi) -> "Callable[[Invocation], bytes]":
     """Import and load all that requests need; how to answer one."""
-    from bundle import simdjson  # noqa: PLC0415 - a failed import is an init error like others
+    from handlers.inference.documents import read_event  # noqa: PLC0415 - a failed import is an init error
     from handlers.inference.events import UnknownEvent  # noqa: PLC0415
     from handlers.inference.function import Function  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def _initialise(api: RuntimeApi) -> "Callable[[Invocation], bytes]":
 
     def answer(invocation: "Invocation") -> bytes:
         try:
-            event = simdjson.loads(invocation.event)
+            event = read_event(invocation.event)
         except ValueError:
             raise UnknownEvent("the event is no JSON: invoke this function with an HTTP event.") from None
         # Lambda's deadline is told by the wall clock; from here on only time that passes counts.

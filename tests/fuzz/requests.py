@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import atheris
 
-with atheris.instrument_imports(include=["handlers.inference", "bundle.simdjson"]):
-    from bundle import simdjson
+with atheris.instrument_imports(include=["handlers.inference", "bundle.json_text"]):
+    from handlers.inference.documents import read_event
     from handlers.inference.events import UnknownEvent, answer_event
     from handlers.inference.service import Service
 
@@ -129,7 +129,7 @@ def check(content: bytes) -> None:
 def answer(service: Service, event: bytes) -> bytes:
     """As the image's loop does."""
     try:
-        content = simdjson.loads(event)
+        content = read_event(event)
     except ValueError:
         raise UnknownEvent from None
     return answer_event(service, content).as_json()

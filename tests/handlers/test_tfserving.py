@@ -102,7 +102,7 @@ def test_named_rows_are_joined(make_service):
     strings = post(make_service("identity string"), {"instances": [{"x": ["a", "é"]}, {"x": ["", "b"]}]})
     assert json.loads(strings.body) == {"predictions": [["a", "é"], ["", "b"]]}
     numbers = post(make_service("identity float32"), {"instances": [{"x": [0.5, 1]}, {"x": [1e8, "NaN"]}]})
-    assert numbers.body == b'{"predictions":[[0.5,1.0],[1e+08,NaN]]}'
+    assert numbers.body == b'{"predictions":[[0.5,1.0],[100000000.0,NaN]]}'
 
 
 def test_outputs_without_a_common_first_axis_are_no_rows(make_service):

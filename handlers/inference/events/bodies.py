@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pybase64
 
+from handlers.inference.documents import Body
 from handlers.inference.errors import RequestError
 
 TYPE_CHECKING = False
@@ -21,10 +22,11 @@ def read_body(event: Mapping[str, Any]) -> bytes:
         RequestError: it is said to be base64, but is not.
     """
     body = event.get("body") or ""
+    content = body.read() if type(body) is Body else str(body).encode(errors="surrogatepass")
     if not event.get("isBase64Encoded"):
-        return str(body).encode(errors="surrogatepass")
+        return content
     try:
-        return pybase64.b64decode(body, validate=True)
+        return pybase64.b64decode(content, validate=True)
     except ValueError:
         raise RequestError("the event's body is said to be base64, but is not.") from None
 

@@ -4,7 +4,7 @@ Which variables, and whom to ask over plain HTTP:
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 """
 
-from bundle.simdjson import loads
+from bundle.json_text import loads
 from handlers.inference.errors import InitError
 from handlers.inference.fetch.http import Interrupted, parse_url
 from handlers.inference.fetch.retries import Connections, Patience

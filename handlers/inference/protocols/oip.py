@@ -5,15 +5,15 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_model_repository.md
 """
 
-from bundle.simdjson import TYPE_NAMES
+from bundle.json_text import TYPE_NAMES
 from handlers.inference.dataplane import is_dynamic, show_shape
+from handlers.inference.documents import as_objects, is_list, read_json
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import Response, encoded_response, json_response, to_json
 from handlers.inference.protocols.binary import HEADER, decode_tensor, encode_tensor, split_body
-from handlers.inference.protocols.bodies import is_list, is_object, read_json
-from handlers.inference.reading import Document, as_objects
+from handlers.inference.reading import read
 from handlers.inference.tensor import Tensor
-from handlers.inference.writing import to_texts
+from handlers.inference.writing import to_flat_json
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ DATATYPES = {
     "string": "BYTES",
     **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-_NAMED = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}
 
 
 class _Output:
@@ -67,7 +66,6 @@ class _Inference:
 
     def __init__(self, header: bytes) -> None:
         content = _fields(read_json(header), "$")
-        self.document = Document(header)
         inputs = _field(content, "inputs", list, "$", in_full=False)
         self.inputs = [_Input(tensor, f"$.inputs[{i}]") for i, tensor in enumerate(inputs)]
         # Clients built on pydantic send null for what they leave out.
@@ -75,7 +73,6 @@ class _Inference:
         self.parameters = _parameters(content, "$")
         outputs = _field(content, "outputs", list, "$", is_optional=True)
         self.outputs = [_Output(output, f"$.outputs[{i}]") for i, output in enumerate(outputs or [])]
-        self.document.saw(1 + len(self.inputs) + (outputs is not None))
 
 
 def server(model: "Model", _request: "Request") -> Response:
@@ -150,19 +147,16 @@ def _read_inputs(model: "Model", asked: _Inference, blob: memoryview) -> dict[st
             )
         if any(length < 0 for length in given.shape):
             raise RequestError(f"input '{spec.name}' has a negative length in its shape.")
-        inputs[spec.name], blob = _read_tensor(asked.document, given, spec, blob)
+        inputs[spec.name], blob = _read_tensor(given, spec, blob)
     if len(blob):
         raise RequestError(f"the body has {len(blob)} binary bytes more than its inputs' binary_data_size.")
-    asked.document.check()
     return inputs
 
 
-def _read_tensor(
-    document: Document, given: _Input, spec: "TensorSpec", blob: memoryview
-) -> tuple[Tensor, memoryview]:
+def _read_tensor(given: _Input, spec: "TensorSpec", blob: memoryview) -> tuple[Tensor, memoryview]:
     size = given.parameters.get("binary_data_size")
     if size is None:
-        tensor = document.read(given.data, spec)
+        tensor = read(given.data, spec)
         count, data = tensor.size, tensor.data
     else:
         if type(size) is not int or not 0 <= size <= len(blob):
@@ -189,7 +183,7 @@ def _write(model: "Model", asked: _Inference, tensors: "Mapping[str, Tensor]") -
             blobs.append(encode_tensor(tensor))
             content = f'"parameters":{{"binary_data_size":{len(blobs[-1])}}}'
         else:
-            content = f'"data":[{_data(tensor)}]'
+            content = f'"data":{to_flat_json(tensor)}'
         described = {"name": name, "shape": list(tensor.shape), "datatype": DATATYPES[tensor.dtype]}
         outputs.append(f"{to_json(described)[:-1]},{content}}}")
     answer = {"model_name": model.name, "model_version": model.version}
@@ -202,14 +196,6 @@ def _write(model: "Model", asked: _Inference, tensors: "Mapping[str, Tensor]") -
     return Response(200, headers, b"".join([header, *blobs]))
 
 
-def _data(tensor: Tensor) -> str:
-    """Flat; what is not finite by its name, as in protobuf's JSON, so that every reader takes it."""
-    texts = to_texts(tensor)
-    if tensor.dtype.startswith("float"):
-        texts = [_NAMED.get(text, text) for text in texts]
-    return ",".join(texts)
-
-
 def _describe(spec: "TensorSpec") -> dict[str, object]:
     shape = [-1 if is_dynamic(axis) else axis for axis in spec.shape]
     return {"name": spec.name, "datatype": DATATYPES[spec.dtype], "shape": shape}
@@ -217,7 +203,7 @@ def _describe(spec: "TensorSpec") -> dict[str, object]:
 
 def _fields(content: object, where: str) -> "Any":
     """An object whose fields are asked for one by one."""
-    if not is_object(content):
+    if type(content) is not dict:
         raise _unexpected(content, "object", where)
     return content
 
@@ -239,9 +225,9 @@ def _field(  # noqa: PLR0913 - one place that says what is wrong with any field
         raise RequestError(
             f"the body is no inference request: Object missing required field `{name}` - at `{where}`."
         )
-    if in_full or not is_list(value):
+    if in_full or type(value) is not list:
         value = as_objects(value)
-        _expect(value, kind, f"{where}.{name}")
+    _expect(value, kind, f"{where}.{name}")
     return value
 
 

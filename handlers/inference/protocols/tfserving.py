@@ -5,12 +5,13 @@ https://github.com/tensorflow/serving/blob/master/tensorflow_serving/util/json_t
 """
 
 from handlers.inference.dataplane import is_dynamic, show_shape
+from handlers.inference.documents import as_objects, is_list, read_object
 from handlers.inference.errors import RequestError
 from handlers.inference.messages import encoded_response, json_response, to_json
-from handlers.inference.protocols.bodies import is_list, is_object, read_object
-from handlers.inference.reading import FLOATS, Document, as_objects
+from handlers.inference.reading import FLOATS, read, read_rows
 from handlers.inference.tensor import Tensor
 from handlers.inference.writing import nest, rows, to_base64_texts, to_texts
+from handlers.inference.writing import to_json as tensor_to_json
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -62,14 +63,12 @@ def predict(model: "Model", request: "Request") -> "Response":
     content = _read(request.body)
     if ("instances" in content) == ("inputs" in content):
         raise RequestError("the body must have either 'instances' (rows) or 'inputs' (columns).")
-    document = Document(request.body)
     if "instances" in content:
-        inputs = _from_rows(model, document, content["instances"])
+        inputs = _from_rows(model, content["instances"])
         key, write = "predictions", _to_rows
     else:
-        inputs = _from_columns(model, document, content["inputs"])
+        inputs = _from_columns(model, content["inputs"])
         key, write = "outputs", _to_columns
-    document.check()
     return encoded_response(f'{{"{key}":{write(model.infer(inputs))}}}'.encode())
 
 
@@ -102,36 +101,33 @@ def _read(body: bytes) -> "Any":
     return content
 
 
-def _from_rows(model: "Model", document: Document, instances: "Any") -> dict[str, Tensor]:
-    if not is_list(instances) or not len(instances):
+def _from_rows(model: "Model", instances: "Any") -> dict[str, Tensor]:
+    if not is_list(instances) or instances == []:
         raise RequestError("'instances' must be a list of at least one row.")
-    if not _is_named(instances[0]):
-        spec = _only_input(model, "rows of 'instances' must be objects")
-        return {spec.name: document.read(instances, spec)}
-    document.saw()
-    return _from_objects(model, document, list(instances), "row {} of 'instances'")
+    if type(instances) is list and _is_named(instances[0]):
+        return _from_objects(model, instances, "row {} of 'instances'")
+    spec = _only_input(model, "rows of 'instances' must be objects")
+    return {spec.name: read(instances, spec)}
 
 
-def _from_objects(model: "Model", document: Document, given: "list[Any]", where: str) -> dict[str, Tensor]:
+def _from_objects(model: "Model", given: "list[Any]", where: str) -> dict[str, Tensor]:
     """Objects that have each input's row."""
     for index, row in enumerate(given):
         if not _is_named(row) or set(row) != model.inputs.keys():
             raise RequestError(
                 f"{where.format(index)} must be an object with exactly the inputs {', '.join(model.inputs)}."
             )
-    return {
-        name: document.read_rows([row[name] for row in given], spec) for name, spec in model.inputs.items()
-    }
+    return {name: read_rows([row[name] for row in given], spec) for name, spec in model.inputs.items()}
 
 
-def _from_columns(model: "Model", document: Document, inputs: "Any") -> dict[str, Tensor]:
+def _from_columns(model: "Model", inputs: "Any") -> dict[str, Tensor]:
     if not _is_named(inputs):
         spec = _only_input(model, "'inputs' must be an object")
-        return {spec.name: document.read(inputs, spec)}
+        return {spec.name: read(inputs, spec)}
     for name in inputs:
         if name not in model.inputs:
             raise RequestError(f"the model has no input '{name[:100]}': it takes {', '.join(model.inputs)}.")
-    return {name: document.read(inputs[name], spec) for name, spec in model.inputs.items() if name in inputs}
+    return {name: read(inputs[name], spec) for name, spec in model.inputs.items() if name in inputs}
 
 
 def _infer_examples(model: "Model", request: "Request", wanted: str, *rows_of: tuple[int, ...]) -> Tensor:
@@ -144,7 +140,7 @@ def _infer_examples(model: "Model", request: "Request", wanted: str, *rows_of: t
     ]
     if len(names) != 1:
         raise RequestError(f"the model has no output, or more than one, of {wanted}: ask with ':predict'.")
-    inputs = _from_examples(model, Document(request.body), content)
+    inputs = _from_examples(model, content)
     tensor = model.infer(inputs, names)[names[0]]
     if tensor.shape[1:] not in rows_of:
         raise RequestError(
@@ -161,17 +157,17 @@ def _may_be(shape: "list[int | str]", row: tuple[int, ...]) -> bool:
     )
 
 
-def _from_examples(model: "Model", document: Document, content: "Any") -> dict[str, Tensor]:
+def _from_examples(model: "Model", content: "Any") -> dict[str, Tensor]:
     examples, context = as_objects(content.get("examples")), as_objects(content.get("context", {}))
-    if not is_list(examples) or not examples:
+    if type(examples) is not list or not examples:
         raise RequestError("'examples' must be a list of at least one example.")
-    if not is_object(context):
+    if type(context) is not dict:
         raise RequestError("'context' must be an object of the features that all examples share.")
     for index, example in enumerate(examples):
-        if is_object(example) and not context.keys().isdisjoint(example):
+        if type(example) is dict and not context.keys().isdisjoint(example):
             raise RequestError(f"example {index} of 'examples' has a feature that is in 'context' as well.")
-    merged = [{**context, **example} if is_object(example) else example for example in examples]
-    inputs = _from_objects(model, document, merged, "example {} of 'examples', with 'context',")
+    merged = [{**context, **example} if type(example) is dict else example for example in examples]
+    inputs = _from_objects(model, merged, "example {} of 'examples', with 'context',")
     return {name: _unflattened(tensor, model.inputs[name]) for name, tensor in inputs.items()}
 
 
@@ -201,12 +197,18 @@ def _to_rows(outputs: "Mapping[str, Tensor]") -> str:
 
 
 def _to_columns(outputs: "Mapping[str, Tensor]") -> str:
-    columns = [nest(_to_texts(name, tensor), tensor.shape) for name, tensor in outputs.items()]
+    columns = [_to_json(name, tensor) for name, tensor in outputs.items()]
     if len(columns) == 1:
         return columns[0]
     return (
         f"{{{','.join(f'{to_json(name)}:{column}' for name, column in zip(outputs, columns, strict=True))}}}"
     )
+
+
+def _to_json(name: str, tensor: Tensor) -> str:
+    if isinstance(tensor.data, list):
+        return nest(_to_texts(name, tensor), tensor.shape)
+    return tensor_to_json(tensor)
 
 
 def _to_texts(name: str, tensor: Tensor) -> list[str]:
@@ -217,7 +219,7 @@ def _to_texts(name: str, tensor: Tensor) -> list[str]:
 
 def _is_named(value: "Any") -> bool:
     """Whether it is an object of named tensors, and no binary string."""
-    return is_object(value) and not (set(value) == {"b64"} and isinstance(value["b64"], str))
+    return type(value) is dict and not (set(value) == {"b64"} and isinstance(value["b64"], str))
 
 
 def _only_input(model: "Model", demand: str) -> "TensorSpec":
