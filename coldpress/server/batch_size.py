@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from bundle.arrays import golden_samples, load_npz
 from bundle.errors import BundleError
-from coldpress.server.batching import takes_batches
-from handlers.inference.dataplane import Model
+from handlers.inference.dataplane import Model, takes_batches
 from handlers.inference.errors import RequestError
 from handlers.inference.tensor import Tensor
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from greenlet import getcurrent, greenlet
 
-from handlers.inference.dataplane import Model, is_dynamic
+from handlers.inference.dataplane import Model
 from handlers.inference.deadline import Watch
 from handlers.inference.errors import Late
+from handlers.inference.rows import join, rows_of, split
 from handlers.inference.tensor import Tensor
 
 Tensors = dict[str, Tensor]
@@ -28,7 +29,7 @@ class _Parked:
         self.due = due
         self.inputs = inputs
         self.outputs = None if outputs is None else list(outputs)
-        self.rows, self.kind = _rows(inputs), _kind(inputs, outputs)
+        self.rows, self.kind = rows_of(inputs), _kind(inputs, outputs)
 
 
 class BatchedModel(Model):
@@ -127,34 +128,26 @@ class BatchedModel(Model):
         """The outputs of each, or None: one of them is wrong, and each must learn by itself which."""
         total = sum(one.rows for one in group)
         try:
-            inputs = _join([one.inputs for one in group], total)
+            inputs = join([one.inputs for one in group])
+            if inputs is None:
+                return None
             outputs = self._run(inputs, group[0].outputs, min(one.due for one in group))
         except Exception:  # noqa: BLE001 - it comes again, for whom it concerns
             return None
         if any(not tensor.shape or tensor.shape[0] != total for tensor in outputs.values()):
             return None
-        return _split(outputs, [one.rows for one in group])
+        return split(outputs, [one.rows for one in group])
 
     def _run(self, inputs: Tensors, outputs: Sequence[str] | None, due: float) -> Tensors:
         if time.monotonic() > due:
             raise Late
-        self._ran(_rows(inputs))
+        self._ran(rows_of(inputs))
         self._watch.begin(due)
         try:
             return super().infer(inputs, outputs)
         finally:
             if not self._watch.end():
                 self.go_on()
-
-
-def takes_batches(model: Model) -> bool:
-    """Whether the first axis of every input and output varies."""
-    shapes = [spec.shape for spec in [*model.inputs.values(), *model.outputs.values()]]
-    return all(shape and is_dynamic(shape[0]) for shape in shapes)
-
-
-def _rows(inputs: Tensors) -> int:
-    return next((tensor.shape[0] for tensor in inputs.values() if tensor.shape), 1)
 
 
 def _kind(inputs: Tensors, outputs: Sequence[str] | None) -> object:
@@ -166,26 +159,3 @@ def _kind(inputs: Tensors, outputs: Sequence[str] | None) -> object:
         frozenset((name, tensor.dtype, tensor.shape[1:]) for name, tensor in inputs.items()),
         None if outputs is None else tuple(outputs),
     )
-
-
-def _join(parts: list[Tensors], total: int) -> Tensors:
-    joined: Tensors = {}
-    for name, first in parts[0].items():
-        if isinstance(first.data, list):
-            data: memoryview | list[bytes] = [text for part in parts for text in part[name].data]  # type: ignore[misc]
-        else:
-            data = memoryview(b"".join(part[name].data for part in parts))  # type: ignore[misc]
-        joined[name] = Tensor(first.dtype, (total, *first.shape[1:]), data)
-    return joined
-
-
-def _split(outputs: Tensors, rows: list[int]) -> list[Tensors]:
-    results: list[Tensors] = [{} for _ in rows]
-    for name, tensor in outputs.items():
-        width = len(tensor.data) // sum(rows)
-        start = 0
-        for result, count in zip(results, rows, strict=True):
-            part = tensor.data[start * width : (start + count) * width]
-            result[name] = Tensor(tensor.dtype, (count, *tensor.shape[1:]), part)
-            start += count
-    return results

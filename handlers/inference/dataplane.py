@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # What exporters write for an axis that varies on its own.
 _UNNAMED = frozenset({"", "?"})
+# rows.LEAST_ROWS, which is not imported for so few.
+_FEW_ROWS = 2
 
 
 class Model:
@@ -45,13 +47,15 @@ class Model:
         self._session = session
         specs = [*self.inputs.values(), *self.outputs.values()]
         self._is_dynamic = any(is_dynamic(axis) for spec in specs for axis in spec.shape)
+        # Whether rows may run in pieces: found out with the first request of more than one.
+        self._in_pieces: bool | None = None if takes_batches(self) else False
         _compare("inputs", self.inputs, session.inputs)
         _compare("outputs", self.outputs, session.outputs)
 
     def infer(
         self, inputs: "Mapping[str, Tensor]", outputs: "Sequence[str] | None" = None
     ) -> "dict[str, Tensor]":
-        """Run the model once; several threads may at once.
+        """Run the model, on many rows piece by piece (rows.py); several threads may at once.
 
         Args:
             inputs: one tensor for each input.
@@ -68,6 +72,32 @@ class Model:
             if name not in self.outputs:
                 raise RequestError(f"the model has no output '{name}': it gives {_listed(self.outputs)}.")
         self.check(inputs)
+        if self._in_pieces is not False and next(iter(inputs.values())).shape[0] > _FEW_ROWS:
+            answers = self._piece_by_piece(names, inputs)
+            if answers is not None:
+                return answers
+        return self._run_once(names, inputs)
+
+    def _piece_by_piece(
+        self, names: "Sequence[str]", inputs: "Mapping[str, Tensor]"
+    ) -> "dict[str, Tensor] | None":
+        """All rows' outputs; None where one run is better."""
+        from handlers.inference import rows  # noqa: PLC0415 - no start pays for it, nor a request of few rows
+
+        if len({tensor.shape[0] for tensor in inputs.values()}) != 1:
+            return None
+        sizes = rows.piece_sizes(inputs)
+        if len(sizes) == 1:
+            return None
+        if self._in_pieces is None:
+            self._in_pieces = rows.answers_rows_alone(
+                self, lambda sample: self._run_once(list(self.outputs), sample)
+            )
+        if not self._in_pieces:
+            return None
+        return rows.join([self._run_once(names, part) for part in rows.split(inputs, sizes)])
+
+    def _run_once(self, names: "Sequence[str]", inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         try:
             tensors = self._session.run(names, inputs)
         except OrtError as error:
@@ -114,6 +144,12 @@ class Model:
 def is_dynamic(axis: int | str) -> bool:
     """Whether an axis of the signature varies."""
     return isinstance(axis, str) or axis < 0
+
+
+def takes_batches(model: Model) -> bool:
+    """Whether the first axis of every input and output varies."""
+    shapes = [spec.shape for spec in [*model.inputs.values(), *model.outputs.values()]]
+    return all(shape and is_dynamic(shape[0]) for shape in shapes)
 
 
 def show_shape(shape: "Sequence[int | str]") -> str:
