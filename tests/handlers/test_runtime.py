@@ -373,12 +373,25 @@ def test_code_that_hangs_is_answered_504_and_waited_for(scripted, start, make_bu
 
 
 def test_sigterm_while_a_run_is_late_ends_the_process_after_the_504(scripted, start, make_bundle):
-    scripted.play(asking(FOREVER, request_id="late", seconds=2), ACCEPTED, event())
+    late = Sent(asking(FOREVER, request_id="late", seconds=2))
+    scripted.play(late, ACCEPTED, event())
     process = start(COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")))
-    wait_for(scripted, 1)
+    assert late.is_sent.wait(30)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert answered(scripted) == {"late": [504]}
+
+
+class Sent(list):
+    """An answer after which ``is_sent`` is set."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__([answer])
+        self.is_sent = threading.Event()
+
+    def __iter__(self):
+        yield from super().__iter__()
+        self.is_sent.set()
 
 
 class Held(list):
