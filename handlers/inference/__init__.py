@@ -15,6 +15,7 @@ reading.py      JSON values to tensors, exactly or not at all; writing.py tensor
 native/         what both do with long lists, in C
 transform.py    the user's own code: a request to tensors, tensors to a response
 dataplane.py    validated tensors through the model; knows no HTTP
+rows.py         many rows in pieces, where that is quicker
 session.py      the model's file, or its bytes, opened as they should be
 ort.py          ONNX Runtime's C API: sessions, tensors in and out
 tensor.py       a tensor as bytes
