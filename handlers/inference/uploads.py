@@ -12,7 +12,7 @@ A key says the length that was signed, so it need not be asked for. Nothing but 
 
 import os
 
-from bundle.simdjson import loads
+from bundle.json_text import loads
 from handlers.inference import log
 from handlers.inference.errors import (
     Conflict,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # How long a URL is good for.
 SECONDS = 900
-# The body, simdjson's copy of it, its index of it and the tensors are in memory at the same time.
+# The body, its copy as text and the tensors are in memory at the same time.
 _PART_OF_MEMORY = 8
 _MEGABYTE = 1024**2
 _DEFAULT_MEGABYTES = 1769
