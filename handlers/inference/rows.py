@@ -9,7 +9,7 @@ Imported with the first request of many rows. `coldpress serve` joins and splits
 """
 
 from handlers.inference.description.golden import golden_sample
-from handlers.inference.errors import RequestError
+from handlers.inference.errors import Late, RequestError
 from handlers.inference.ort import OrtError
 from handlers.inference.tensor import STRUCT_CODES, Tensor, element_count
 
@@ -56,6 +56,9 @@ def answers_rows_alone(model: "Model", run: "Callable[[Tensors], Tensors]") -> b
     Args:
         model: whose bundle has the sample.
         run: all outputs of one run.
+
+    Raises:
+        Late: the run was given up.
     """
     sample = golden_sample(model, _LONGEST_SAMPLE)
     if sample is None or any(tensor.shape[0] != 1 for tensor in sample.values()):
@@ -65,6 +68,8 @@ def answers_rows_alone(model: "Model", run: "Callable[[Tensors], Tensors]") -> b
         return False
     try:
         alone, both = run(sample), run(twice)
+    except Late:
+        raise  # it says nothing of the rows
     except (RequestError, OrtError):
         return False
     if any(tensor.shape[:1] != (2,) for tensor in both.values()):
