@@ -308,6 +308,22 @@ def nested(dice: random.Random, rank: int, number_kind: int) -> str:
     return f"[{space}{f',{space}'.join(parts)}{space}]"
 
 
+def halfway(dice: random.Random) -> float:
+    """A float64 that is as far from one float32 as from the next."""
+    low = np.frombuffer(dice.randbytes(4), np.float32)[0]
+    with np.errstate(all="ignore"):
+        middle = (float(low) + float(np.nextafter(low, np.float32(np.inf)))) / 2
+    return middle if math.isfinite(middle) else 1.0
+
+
+def tie(dice: random.Random) -> str:
+    """As far from one float64 as from the next, or next to that, in at most about twenty digits."""
+    places = dice.randrange(28)
+    power = 5**places
+    numerator = (dice.getrandbits(53) << 1 | 1 | 1 << 53) >> dice.choice([0, 0, 1, places, places * 2])
+    return f"{numerator * power + dice.choice([-1, 0, 0, 0, 1])}e-{places}"
+
+
 KINDS = (
     lambda dice: str(dice.randrange(-300, 300)),
     lambda dice: str(dice.choice([1, -1]) * ((1 << dice.randrange(66)) + dice.randrange(-2, 3))),
@@ -317,19 +333,12 @@ KINDS = (
     lambda dice: f"{dice.random() * 10 ** dice.randrange(-5, 6):.{dice.randrange(1, 18)}f}",
     lambda dice: f"{dice.randrange(10 ** dice.randrange(1, 25))}e{dice.randrange(-360, 340)}",
     lambda dice: f"0.{'0' * dice.randrange(30)}{dice.randrange(10 ** dice.randrange(1, 25))}",
+    tie,
     lambda dice: f"{halfway(dice):.{dice.choice([17, 40, 800])}g}",
     lambda dice: dice.choice(
         ["-0", "-0.0", "0e0", "01", "1.", ".5", "1e", "+1", "--1", "1E+5", "1e-400", "1e400"]
     ),
 )
-
-
-def halfway(dice: random.Random) -> float:
-    """A float64 that is as far from one float32 as from the next."""
-    low = np.frombuffer(dice.randbytes(4), np.float32)[0]
-    with np.errstate(all="ignore"):
-        middle = (float(low) + float(np.nextafter(low, np.float32(np.inf)))) / 2
-    return middle if math.isfinite(middle) else 1.0
 
 
 def number(dice: random.Random, kind: int) -> str:
