@@ -15,6 +15,11 @@ def digits(values: Array) -> Any:
     return float(str(values)) if values.dtype.kind == "f" else int(values)
 
 
+def compact(content: object) -> bytes:
+    """JSON without a space, as clients outside Python send it."""
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
 def http_api_event(path: str, body: bytes, headers: Mapping[str, str], *, is_binary: bool = False) -> bytes:
     """A POST as an HTTP API hands it to Lambda, payload format 2.0; ``is_binary``: its body as base64."""
     http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "-"}

@@ -71,14 +71,30 @@ def _unchunked(body: bytes) -> bytes:
 def ask(port: int, request: bytes) -> bytes:
     """One answer's body, over a connection of its own."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(request)
-        answer = b""
-        while (body := body_of(answer)) is None:
-            piece = connection.recv(1 << 16)
-            if not piece:
-                raise Failed(f"the server closed the connection after {answer[:200]!r}")
-            answer += piece
+        return _exchange(connection, request)
+
+
+def _exchange(connection: socket.socket, request: bytes) -> bytes:
+    connection.sendall(request)
+    answer = b""
+    while (body := body_of(answer)) is None:
+        piece = connection.recv(1 << 16)
+        if not piece:
+            raise Failed(f"the server closed the connection after {answer[:200]!r}")
+        answer += piece
     return body
+
+
+def load_times(port: int, request: bytes, times: int) -> list[float]:
+    """The latencies, in seconds, of so many requests, one after the other over one connection."""
+    latencies = []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(times):
+            start = time.perf_counter()
+            _exchange(connection, request)
+            latencies.append(time.perf_counter() - start)
+    return latencies
 
 
 def load(port: int, request: bytes, clients: int, seconds: float) -> Sequence[float]:
