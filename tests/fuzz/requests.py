@@ -268,11 +268,20 @@ def seeds() -> list[bytes]:
             (2, 0, {"examples": [{name: row} for row in rows], "context": {}}, b""),
             (3, 0, {"context": {name: rows[0]}, "examples": [{}, {}]}, b""),
         ]
+        if model.startswith("identity"):
+            # Long enough to be read by the native library, each by itself.
+            bodies.append((1, 0, {"instances": [{name: values * 40}, {name: values * 40}]}, b""))
+            bodies.append((0, 0, {"inputs": [{**tensor, "shape": [80], "data": values * 40}]}, b""))
+            bodies.append((1, 0, {"instances": deep(values, 60)}, b""))
         for path, header, content, blob in bodies:
             choice = Choice(number % 4, names.index(model), path, number % 3, header, number % 4)
             made.append(bytes(choice) + json.dumps(content).encode() + blob)
     event = to_event(Choice(0, 0, 1, 0, 0, 0), b'{"instances": [[1, 2, 3]]}')
     return [*made, bytes(Choice(4, 0, 0, 0, 0, 0)) + event]
+
+
+def deep(value: Any, levels: int) -> Any:
+    return [deep(value, levels - 1)] if levels else value
 
 
 def datatype_of(dtype: str) -> str:
