@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
     from typing import Any
 
+# Documents without anything long.
+_SHORT = 256
 _FLOAT_MAX = 1.7976931348623157e308
 
 
@@ -111,6 +113,8 @@ def as_objects(value: "Any") -> "Any":
 
 def _read(text: bytes, *, is_event: bool) -> "Any":
     """The document; None where it has literals that another reader must make numbers of, or is no JSON."""
+    if len(text) < _SHORT:
+        return loads(text, parse_float=float if is_event else _finite)
     found = scan(text, is_event=is_event)
     if found is None:
         return None

@@ -18,6 +18,9 @@ READ, RAGGED, UNUSUAL = 0, 1, 2
 MAX_RANK = 32
 _LONGEST_ELEMENT, _LONGEST_LIST = 32, 3
 _SPAN_WORDS = 4
+# Bytes that suffice for most documents without their bulk.
+_USUAL_SKELETON = 4096
+_NO_ROOM = -1
 
 _FILE = f"{__file__.rpartition('/')[0]}/{uname().machine.replace('arm64', 'aarch64')}.so"
 try:
@@ -54,8 +57,11 @@ def scan(text: bytes, *, is_event: bool) -> "tuple[bytes, list[tuple[int, int, i
         are resolved; whether it is a body (1) or a list (0). None where all must be left to another reader:
         the document has ``NaN`` or ``Infinity`` itself, or is no JSON.
     """
-    out, written = bytes((len(text) + 7) & ~7), _Size()
+    out, written = bytes(min(_USUAL_SKELETON, (len(text) + 7) & ~7)), _Size()
     count = _scan(text, len(text), is_event, out, len(out), ctypes.byref(written))
+    if count == _NO_ROOM:
+        out = bytes((len(text) + 7) & ~7)
+        count = _scan(text, len(text), is_event, out, len(out), ctypes.byref(written))
     if count < 0:
         return None
     if not count:

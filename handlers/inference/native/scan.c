@@ -5,6 +5,7 @@
 
 #include "native.h"
 
+enum { NO_ROOM = -1, NOT_HERE = -2 };
 enum { SHORTEST_LIST = 64, SHORTEST_BODY = 256, LOOKED_AT_IN_VAIN = 4 };
 
 typedef struct {
@@ -171,19 +172,22 @@ static bool follows_body_key(const uint8_t *text, uint64_t quote) {
 // Write the document without its lists of numbers (and, of an event, without its body) to `out`, with a placeholder
 // for each, and what they are to the end of `out`, backwards: each leaves more room than that takes.
 //
-// `capacity`, the size of `out`, is at least `length` and a multiple of 8. Returns how many there are, or -1 where
-// another reader must do it all: the document has literals that look like placeholders, or is no JSON.
+// `capacity`, the size of `out`, is a multiple of 8; as much as `length` always suffices. Returns how many there are;
+// NO_ROOM; or NOT_HERE: the document has literals that look like placeholders, or is no JSON.
 int64_t coldpress_scan(const uint8_t *text, uint64_t length, bool is_event, uint8_t *out, uint64_t capacity, uint64_t *written) {
     uint64_t i = 0, o = 0, patience = LOOKED_AT_IN_VAIN * length;
     int64_t count = 0, depth = 0;
     while (i < length) {
         uint8_t c = text[i];
         Span span = {.start = i};
+        uint64_t room = capacity - o - (uint64_t)count * sizeof span;
+        if (room < sizeof span + SHORTEST_LIST && capacity < length) return NO_ROOM;
         if (c == '"') {
             uint64_t end = end_of_string(text, i + 1, length, &span.size);
-            if (!end) return -1;
+            if (!end) return NOT_HERE;
             span = (Span){i + 1, end, span.size, true};
             if (!is_event || depth != 1 || end - i < SHORTEST_BODY || !follows_body_key(text, i)) {
+                if (end + 1 - i + sizeof span + SHORTEST_LIST > room && capacity < length) return NO_ROOM;
                 memcpy(out + o, text + i, end + 1 - i);
                 o += end + 1 - i;
                 i = end + 1;
@@ -203,7 +207,7 @@ int64_t coldpress_scan(const uint8_t *text, uint64_t length, bool is_event, uint
             }
             i = span.end;
         } else if (c == 'N' || c == 'I') {
-            return -1;
+            return NOT_HERE;
         } else {
             depth += (c == '{') - (c == '}');
             out[o++] = c;
