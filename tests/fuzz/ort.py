@@ -118,7 +118,9 @@ def fuzz_one(content: bytes) -> None:
 def main() -> None:
     """Run for as long as the command line says."""
     seconds = sys.argv[1] if len(sys.argv) > 1 else "60"
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-max_len=4096", "-timeout=60"], fuzz_one)
+    # Long inputs from the start: hypothesis draws a whole call from one.
+    options = [f"-max_total_time={seconds}", "-max_len=4096", "-len_control=0", "-timeout=60"]
+    atheris.Setup([sys.argv[0], *options], fuzz_one)
     atheris.Fuzz()
 
 
