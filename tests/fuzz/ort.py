@@ -5,6 +5,7 @@ ends this process, and so does memory that grows. Coverage of the binding guides
 """
 
 import sys
+from pathlib import Path
 
 import atheris
 import numpy as np
@@ -120,7 +121,9 @@ def main() -> None:
     seconds = sys.argv[1] if len(sys.argv) > 1 else "60"
     # Long inputs from the start: hypothesis draws a whole call from one.
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-len_control=0", "-timeout=60"]
-    atheris.Setup([sys.argv[0], *options], fuzz_one)
+    artifacts = Path(__file__).parents[2] / "build" / "fuzz"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={artifacts}/"], fuzz_one)
     atheris.Fuzz()
 
 
