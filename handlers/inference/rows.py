@@ -1,8 +1,8 @@
 """A request's rows in pieces, where that is quicker than all of them in one run.
 
-Of many rows the tensors between the model's nodes leave the CPU's caches. Measured on one thread, against one
-run of all rows: 32 pictures of 27,648 values in pieces of 2 take 0.95 of its time, lines of text (46,080)
-0.59, 2,048 bytes each 0.74, sentences of 128 tokens 0.78, and of 16 as long. docs/serve.md has the table.
+Of many rows the tensors between the model's nodes leave the CPU's caches. 32 pictures of text (46,080 values
+each) take 0.6 of the time in pieces of 2, and half the memory; 32 sentences of 128 tokens 0.8 in pieces of 4.
+For 16 tokens, or 64 numbers, larger pieces are better. `make bench-rows` measures it.
 
 The size of a piece depends on the request alone, not on timings, so that equal requests have equal answers.
 Imported with the first request of many rows. `coldpress serve` joins and splits requests by it as well.
