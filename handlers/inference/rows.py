@@ -11,7 +11,7 @@ Imported with the first request of many rows. `coldpress serve` joins and splits
 from handlers.inference.description.golden import golden_sample
 from handlers.inference.errors import Late, RequestError
 from handlers.inference.ort import OrtError
-from handlers.inference.tensor import STRUCT_CODES, Tensor, element_count
+from handlers.inference.tensor import ITEM_SIZES, STRUCT_CODES, Tensor, element_count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _LONGEST_SAMPLE = 4 * 1024**2
 # elsewhere, which int8 makes a step of. Rows that share a sum or a softmax differ by half.
 _WITHIN_A_RUN = 1e-4
 _BETWEEN_RUNS = 0.02
+# Scales that int8 takes from each run move an answer by a fifth.
+_BESIDE_ANOTHER = 0.35
 
 
 def piece_sizes(inputs: "Mapping[str, Tensor]") -> list[int]:
@@ -50,8 +52,8 @@ def answers_rows_alone(model: "Model", run: "Callable[[Tensors], Tensors]") -> b
     """Whether rows are samples and a row's answer is its own, as far as the golden sample can tell.
 
     It must have one row: where the first axis is time, samples have more. Twice in one run, both rows must be
-    answered alike, and as it is alone. The scales that int8 takes from each run are the same then, so this
-    refuses none: in pieces, rows of such a model are answered more as the model was judged, which was alone.
+    answered alike, and as it is alone; beside another row (its own values backwards) about so. Int8 with
+    scales that are taken from each run passes: in pieces, it answers more as it was judged, which was alone.
 
     Args:
         model: whose bundle has the sample.
@@ -63,20 +65,22 @@ def answers_rows_alone(model: "Model", run: "Callable[[Tensors], Tensors]") -> b
     sample = golden_sample(model, _LONGEST_SAMPLE)
     if sample is None or any(tensor.shape[0] != 1 for tensor in sample.values()):
         return False
-    twice = join([sample, sample])
-    if twice is None:
+    twice, mixed = join([sample, sample]), join([sample, _backwards(sample)])
+    if twice is None or mixed is None:
         return False
     try:
-        alone, both = run(sample), run(twice)
+        alone, both, beside = run(sample), run(twice), run(mixed)
     except Late:
         raise  # it says nothing of the rows
     except (RequestError, OrtError):
         return False
-    if any(tensor.shape[:1] != (2,) for tensor in both.values()):
+    if any(tensor.shape[:1] != (2,) for tensor in (*both.values(), *beside.values())):
         return False
-    first, second = split(both, [1, 1])
+    (first, second), (third, _) = split(both, [1, 1]), split(beside, [1, 1])
     return all(
-        _is_near(first[name], second[name], _WITHIN_A_RUN) and _is_near(first[name], tensor, _BETWEEN_RUNS)
+        _is_near(first[name], second[name], _WITHIN_A_RUN)
+        and _is_near(first[name], tensor, _BETWEEN_RUNS)
+        and _is_near(third[name], tensor, _BESIDE_ANOTHER)
         for name, tensor in alone.items()
     )
 
@@ -108,6 +112,18 @@ def split(tensors: "Mapping[str, Tensor]", sizes: "Sequence[int]") -> "list[Tens
             part[name] = Tensor(tensor.dtype, (size, *tensor.shape[1:]), data)
             start += size
     return parts
+
+
+def _backwards(sample: "Mapping[str, Tensor]") -> "Tensors":
+    """Another row, of values that the model takes."""
+    return {name: Tensor(tensor.dtype, tensor.shape, _reversed(tensor)) for name, tensor in sample.items()}
+
+
+def _reversed(tensor: Tensor) -> "memoryview | list[bytes]":
+    if isinstance(tensor.data, list):
+        return tensor.data[::-1]
+    size = ITEM_SIZES[tensor.dtype]
+    return memoryview(b"".join(tensor.data[i : i + size] for i in range(len(tensor.data) - size, -1, -size)))
 
 
 def _is_near(found: Tensor, expected: Tensor, tolerance: float) -> bool:

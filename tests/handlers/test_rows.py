@@ -45,6 +45,15 @@ def running() -> onnx.ModelProto:
     return one_input([node], ["n", WIDTH], axis=np.int64(0))
 
 
+def centred() -> onnx.ModelProto:
+    """A row without the rows' mean: equal rows are answered alike, and as each is alone."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return one_input(nodes, ["n", WIDTH])
+
+
 def products() -> onnx.ModelProto:
     """Each row with each."""
     nodes = [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])]
@@ -97,7 +106,7 @@ def test_many_rows_run_in_pieces(tmp_path, make):
     assert answer(model, ROWS[:2]).shape[0] == 2
     assert runs == [2]
     y = answer(model, ROWS)
-    assert runs[1:] == [1, 2, 2, 2, 2, 1]  # the golden sample alone and twice, then the rows
+    assert runs[1:] == [1, 2, 2, 2, 2, 2, 1]  # the golden sample alone, twice and beside another; the rows
     del runs[:]
     assert (answer(model, ROWS) == y).all()
     assert runs == [2, 2, 2, 1]
@@ -105,7 +114,7 @@ def test_many_rows_run_in_pieces(tmp_path, make):
     assert (np.concatenate(expected) == y).all()
 
 
-@pytest.mark.parametrize("make", [shares, running, products])
+@pytest.mark.parametrize("make", [shares, running, centred, products])
 def test_rows_that_are_not_samples_run_as_one(tmp_path, make):
     model, runs = loaded(tmp_path, make())
     x = np.abs(ROWS)
