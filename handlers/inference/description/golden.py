@@ -29,7 +29,7 @@ _DTYPES = {f"{name[0]}{size}": name for name, size in ITEM_SIZES.items()}
 _LETTER_BYTES = {"U": 4, "S": 1}
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """An array that is no tensor, or too long."""
 
 
@@ -74,41 +74,41 @@ def _first(model: Model, archive: zipfile.ZipFile, limit: int) -> dict[str, Tens
         try:
             for name in model.inputs:
                 with archive.open(f"{number}/inputs/{name}.npy") as file:
-                    sample[name] = _read(file, left)
+                    sample[name] = read_array(file, left)
                 left -= sample[name].size
             model.check(sample)
-        except (_Unusable, RequestError):
+        except (Unusable, RequestError):
             number += 1
         else:
             return sample
     return None
 
 
-def _read(file: IO[bytes], limit: int) -> Tensor:
+def read_array(file: IO[bytes], limit: int) -> Tensor:
     """One array with at most ``limit`` elements.
 
     Raises:
-        _Unusable: it is none, or is written in a way that `optimize` does not.
+        Unusable: it is none, or is written in a way that `optimize` does not.
     """
     start = file.read(8)
     if start[:6] != _MAGIC:
-        raise _Unusable
+        raise Unusable
     length = int.from_bytes(file.read(2 if start[6] == 1 else 4), "little")
     try:
         header = ast.literal_eval(file.read(length).decode())
         kind, shape = str(header["descr"]), tuple(map(int, header["shape"]))
     except (ValueError, SyntaxError, TypeError, KeyError):
-        raise _Unusable from None
+        raise Unusable from None
     count = element_count(shape)
     is_text = kind[1:2] in _LETTER_BYTES
     if count > limit or header.get("fortran_order") or kind[0] == ">" or not (is_text or kind[1:] in _DTYPES):
-        raise _Unusable
+        raise Unusable
     if is_text:
         return Tensor("string", shape, _texts(file.read(), kind, count))
     dtype = _DTYPES[kind[1:]]
     data = file.read(count * ITEM_SIZES[dtype])
     if len(data) != count * ITEM_SIZES[dtype]:
-        raise _Unusable
+        raise Unusable
     return Tensor(dtype, shape, memoryview(data))
 
 
