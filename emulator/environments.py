@@ -279,7 +279,9 @@ def _command(function: FunctionVersion, image: Image) -> list[str]:
     Python is this one, without ``site``: so that a working tree installed here as editable stays out, and
     what the image lacks is missing here too.
     """
-    entry_point = list(function.entry_point) or image.settings.entry_point or ["python", "-m", "awslambdaric"]
+    entry_point = list(function.entry_point) or image.settings.entry_point
+    if entry_point in ([], ["/lambda-entrypoint.sh"]):  # that of AWS's base image, which starts AWS's client
+        entry_point = ["python", "-m", "awslambdaric"]
     words = [*entry_point, *(function.command or image.settings.command)]
     if Path(words[0]).name in ("python", "python3") or words[0].startswith("/var/lang/bin/python"):
         words[:1] = [sys.executable, "-S"]
