@@ -1,14 +1,33 @@
 """AWS for coldpress: the CDK app of this repository, and ``ModelEndpoint`` for any other CDK app."""
 
-from infra.config import Alarms, EndpointConfig, InvalidConfig, Model, ProvisionedConcurrency, Throttling
+from infra.config import (
+    Alarms,
+    ApiConfig,
+    Cors,
+    Domain,
+    EndpointConfig,
+    InvalidConfig,
+    Jwt,
+    Model,
+    ProvisionedConcurrency,
+    Quota,
+    Throttling,
+)
+from infra.constructs.api import build_api
 from infra.endpoint import ModelEndpoint
 
 __all__ = [
     "Alarms",
+    "ApiConfig",
+    "Cors",
+    "Domain",
     "EndpointConfig",
     "InvalidConfig",
+    "Jwt",
     "Model",
     "ModelEndpoint",
     "ProvisionedConcurrency",
+    "Quota",
     "Throttling",
+    "build_api",
 ]

@@ -6,13 +6,14 @@ Synthesis is hermetic: no account, no bucket, no network. What is deployed stand
 import sys
 
 from aws_cdk import App, Validations
-from cdk_nag import AwsSolutionsChecks
+from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
-from infra.config import InvalidConfig, StageConfig, load_stages
+from infra.config import InvalidConfig, StageConfig
 from infra.endpoint_stack import EndpointStack
 from infra.registry_stack import STACK_NAME, RegistryStack
+from infra.stages import endpoints, load_stages
 
-_CONTEXT_KEYS = ("coldpress", "stage", "digest", "version")
+_CONTEXT_KEYS = ("coldpress", "stage", "model", "digest", "version")
 
 
 def main() -> int:
@@ -31,17 +32,26 @@ def main() -> int:
 
 def build(app: App, stages: dict[str, StageConfig]) -> None:
     """Add the registry's stack, and one for every stage that has a model to serve."""
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     registry = RegistryStack(app, STACK_NAME)
     for name, config in stages.items():
-        if config.model.digest is None:
-            sys.stderr.write(
-                f"The stage {name} has no model yet, so coldpress-{name} is left out: "
-                f"deploy {STACK_NAME}, then run `coldpress push BUNDLE --pin {name}`.\n"
-            )
+        models = endpoints(config)
+        for model in models:
+            if model.model.digest is None:
+                sys.stderr.write(_left_out(name, model.model.name))
+        deployed = [model for model in models if model.model.digest is not None]
+        if not deployed:
+            sys.stderr.write(f"The stage {name} has no model yet, so coldpress-{name} is left out.\n")
             continue
-        stack = EndpointStack(app, f"coldpress-{name}", config=config)
+        stack = EndpointStack(app, f"coldpress-{name}", stage=name, config=config, models=deployed)
         stack.add_stack_dependency(registry)
+
+
+def _left_out(stage: str, model: str) -> str:
+    return (
+        f"The model {model} of the stage {stage} has no bundle yet and is left out: "
+        f"deploy {STACK_NAME}, then run `coldpress push BUNDLE --pin {stage}`.\n"
+    )
 
 
 if __name__ == "__main__":

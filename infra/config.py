@@ -1,14 +1,11 @@
-"""The configuration: one object per stage under ``coldpress`` in cdk.json, validated before synthesis.
+"""The configuration's types: a stage under ``coldpress`` in cdk.json, and what ``ModelEndpoint`` takes.
 
 The types below are the reference: each field's bounds and its description make the sentence that a wrong
-value gets, so the two cannot drift apart. docs/deployment.md explains the fields to users.
+value gets, so the two cannot drift apart. docs/deployment.md explains the fields to users; infra/stages.py
+reads them from cdk.json and says what does not go together.
 """
 
-import difflib
-import json
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,8 +13,15 @@ from msgspec import Meta
 from bundle.manifest import ModelName
 
 Architecture = Literal["x86_64", "arm64"]
-Authorization = Literal["iam", "none"]
-_TAG_TEXT = r"[\w .:/=+@-]"  # what every AWS service takes in a tag
+ApiKind = Literal["http", "rest"]
+Authorization = Literal["iam", "jwt", "api_key", "none"]
+# What CloudWatch Logs takes, and no other number.
+LogRetention = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]
+_HTTPS = r"^https://[^\s]+\Z"
+_DOMAIN = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}\Z"
+_ARN = r"^arn:aws[\w-]*:%s\Z"
 
 
 class InvalidConfig(Exception):
@@ -101,17 +105,118 @@ class Alarms(_Section, frozen=True, kw_only=True):
     ) = None
 
 
-class EndpointConfig(_Section, frozen=True, kw_only=True):
-    """One endpoint: what it serves and how. The shortest is ``EndpointConfig(model=Model(name="ocr"))``.
+class Jwt(_Section, frozen=True, kw_only=True):
+    """Whose tokens open the API: an OpenID Connect issuer, and the audiences (client ids) that it names."""
 
-    ``memory_mb`` also buys CPU: 1769 MB is one vCPU, all that one inference thread uses. ``timeout_s``
-    stays a second below the HTTP API's fixed 30 s, so that the client gets the function's own 504, which is
-    counted. ``architecture`` is the bundle's target. Without ``provisioned_concurrency`` it serves from
-    zero. ``authorization`` is ``iam`` (requests signed with AWS credentials) or ``none`` (open to
-    everyone). ``transform`` is the user's own code at ``:transform``, from the image's folder transforms/.
+    issuer: Annotated[
+        str, Meta(pattern=_HTTPS, description="it takes the issuer's https address, as its tokens say it")
+    ]
+    audience: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description='it takes a list of one or more strings like ["my-app"]'),
+    ]
+
+
+class Cors(_Section, frozen=True, kw_only=True):
+    """Which pages in browsers may use the API."""
+
+    origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")], ...],
+        Meta(min_length=1, description='it takes a list of origins like ["https://app.example.com"]'),
+    ]
+    headers: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[\w*-]+\Z")], ...],
+        Meta(description='it takes a list of the request headers that pages may send, like ["content-type"]'),
+    ] = ("content-type", "authorization")
+    max_age_s: Annotated[int, Meta(ge=0, le=86_400, description="it takes whole seconds from 0 to 86400")] = (
+        3_600
+    )
+
+
+class Domain(_Section, frozen=True, kw_only=True):
+    """A name of one's own in front of the API, and the certificate for it."""
+
+    name: Annotated[str, Meta(pattern=_DOMAIN, description='it takes a name like "models.example.com"')]
+    certificate_arn: Annotated[
+        str,
+        Meta(
+            pattern=_ARN % r"acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+",
+            description="it takes the ARN of a certificate of AWS Certificate Manager in the API's region",
+        ),
+    ]
+
+
+class Quota(_Section, frozen=True, kw_only=True):
+    """How many requests one API key may send in a day, a week or a month."""
+
+    limit: Annotated[int, Meta(ge=1, description="it takes a whole number of requests from 1")]
+    period: Annotated[
+        Literal["day", "week", "month"], Meta(description='it takes "day", "week" or "month"')
+    ] = "month"
+
+
+class Budget(_Section, frozen=True, kw_only=True):
+    """What the stage may cost in a month; e-mails tell of 80 % of it, and when it looks to be exceeded."""
+
+    monthly_usd: Annotated[
+        float, Meta(gt=0, le=1_000_000, description="it takes US dollars a month, above 0 and up to 1000000")
+    ]
+
+
+class ApiConfig(_Section, frozen=True, kw_only=True):
+    """The API that one or several models share.
+
+    ``api`` is ``http`` (the cheaper and quicker one) or ``rest`` (API keys, quotas, WAF). ``authorization``
+    is ``iam`` (requests signed with AWS credentials), ``jwt`` (tokens of the issuer ``jwt``), ``api_key``
+    (one of ``api_keys``, each with the same ``quota``) or ``none`` (open to everyone). Logs, its own and the
+    models', are kept for ``log_retention_days``.
     """
 
-    model: Annotated[Model, Meta(description='a stage needs one: {"name": "ocr"}')]
+    api: Annotated[ApiKind, Meta(description='it takes "http" or "rest" (for API keys, quotas and WAF)')] = (
+        "http"
+    )
+    authorization: Annotated[
+        Authorization,
+        Meta(description='it takes "iam" (signed requests), "jwt", "api_key" or "none" (open to everyone)'),
+    ] = "iam"
+    jwt: Jwt | None = None
+    api_keys: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]{0,99}\Z")], ...],
+        Meta(min_length=1, description='it takes a list of one or more clients\' names like ["shop"]'),
+    ] = ("default",)
+    quota: Quota | None = None
+    throttling: Throttling = Throttling()
+    cors: Cors | None = None
+    domain: Domain | None = None
+    log_retention_days: Annotated[
+        LogRetention,
+        Meta(
+            description="CloudWatch Logs takes 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 days or years"
+        ),
+    ] = 30
+    web_acl_arn: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_ARN % r"wafv2:[a-z0-9-]+:\d{12}:regional/webacl/[\w-]+/[\w-]+",
+                description="it takes the ARN of a regional web ACL of AWS WAF",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class _Serving(ApiConfig, frozen=True, kw_only=True):
+    """How a model is served, whichever it is.
+
+    ``memory_mb`` also buys CPU: 1769 MB is one vCPU, all that one inference thread uses. ``timeout_s``
+    stays within both APIs' limits (29 s REST, 30 s HTTP), and the function answers half a second before it,
+    so that the client gets the function's own 504, which is counted. ``architecture`` is the bundle's target.
+    Without ``provisioned_concurrency`` it serves from zero. ``reserved_concurrency`` is the most that run at
+    once, taken out of the account's own. ``transform`` is the user's own code at ``:transform``, from the
+    image's folder transforms/.
+    """
+
     memory_mb: Annotated[
         int, Meta(ge=128, le=10_240, description="Lambda takes whole MB from 128 to 10240")
     ] = 1_769
@@ -120,14 +225,22 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=29,
-            description="it takes whole seconds from 1 to 29, because the HTTP API gives up at 30",
+            description="it takes whole seconds from 1 to 29, because API Gateway gives up at 29 or 30",
         ),
     ] = 29
     architecture: Annotated[Architecture, Meta(description='Lambda has "x86_64" and "arm64"')] = "x86_64"
     provisioned_concurrency: ProvisionedConcurrency | None = None
-    authorization: Annotated[
-        Authorization, Meta(description='it takes "iam" (signed requests) or "none" (open to everyone)')
-    ] = "iam"
+    reserved_concurrency: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000,
+                description="it takes a whole number of environments from 1 to 10000 (0 stops the endpoint)",
+            ),
+        ]
+        | None
+    ) = None
     transform: (
         Annotated[
             str,
@@ -138,182 +251,49 @@ class EndpointConfig(_Section, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    throttling: Throttling = Throttling()
     alarms: Alarms = Alarms()
 
 
-class StageConfig(EndpointConfig, frozen=True, kw_only=True):
-    """One stage in cdk.json: an endpoint, and the tags of its stack."""
+class EndpointConfig(_Serving, frozen=True, kw_only=True):
+    """One endpoint: what it serves and how. The shortest is ``EndpointConfig(model=Model(name="ocr"))``."""
 
+    model: Annotated[Model, Meta(description='a stage needs one: {"name": "ocr"}')]
+
+
+class StageConfig(_Serving, frozen=True, kw_only=True):
+    """One stage in cdk.json: one ``model``, or several ``models`` behind one API, and its guard rails.
+
+    What stands beside ``models`` holds for each of them; what stands in a model's object takes its place.
+    ``endpoints`` of ``infra.stages`` puts the two together.
+    """
+
+    model: Annotated[Model, Meta(description='a stage needs one: {"name": "ocr"}')] | None = None
+    models: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description='it takes an object of models by name like {"ocr": {"memory_mb": 3008}}'),
+    ] = {}
     tags: Annotated[
         dict[str, str], Meta(description='it takes an object of strings like {"team": "search"}')
     ] = {}
-
-
-StageName = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!registry\Z)[a-z][a-z0-9-]{0,30}[a-z0-9]\Z",
-        description=(
-            "a stage's name has 2 to 32 lower-case letters, digits and hyphens, begins with a letter "
-            "and is not 'registry', the stack that all stages share"
-        ),
-    ),
-]
-
-
-def check_config(config: EndpointConfig, where: str) -> None:
-    """Check a configuration made in Python: its constructor does not look at values, this does.
-
-    Raises:
-        InvalidConfig: a value cannot be deployed; ``where`` begins the key's path in the message.
-    """
-    _convert(msgspec.to_builtins(config), where)
-
-
-def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
-    """The stages to synthesise, by name.
-
-    Args:
-        context: the CDK context: ``coldpress`` from cdk.json, and from ``-c`` (always strings) ``stage``,
-        which
-            selects one stage, and ``digest`` and ``version``, which override its pinned model.
-
-    Raises:
-        InvalidConfig: something is wrong; nothing may be synthesised then.
-    """
-    raw = context.get("coldpress")
-    if not isinstance(raw, Mapping) or not raw:
-        raise InvalidConfig(
-            "cdk.json: the context has no object coldpress with a stage in it: "
-            'add "coldpress": {"dev": {"model": {"name": "ocr"}}}.'
-        )
-    stages = {
-        _convert_name(name): _convert(value, f"cdk.json: coldpress.{name}") for name, value in raw.items()
-    }
-    selected = context.get("stage")
-    if selected is None:
-        for key in ("digest", "version"):
-            if context.get(key) is not None:
-                raise InvalidConfig(f"-c {key}=… says nothing of which stage it is for: add -c stage=NAME.")
-        return stages
-    if selected not in stages:
-        raise InvalidConfig(
-            f"-c stage={selected} names no stage in cdk.json{_hint(str(selected), stages)}: "
-            f"it has {', '.join(stages)}."
-        )
-    return {selected: _override(stages[selected], context)}
-
-
-def _override(stage: StageConfig, context: Mapping[str, Any]) -> StageConfig:
-    """The stage with the model's digest and version from the command line, where they are given."""
-    model = msgspec.to_builtins(stage.model)
-    model |= {key: context[key] for key in ("digest", "version") if context.get(key) is not None}
-    if isinstance(model.get("version"), str) and re.fullmatch("[0-9]{1,10}", model["version"]):
-        model["version"] = int(model["version"])
-    try:
-        return msgspec.structs.replace(stage, model=msgspec.convert(model, Model))
-    except msgspec.ValidationError as error:
-        key, _ = _split(str(error))
-        raise InvalidConfig(_sentence(f"-c {key}", model[key], _description(Model, [key]))) from None
-
-
-def _convert_name(name: str) -> str:
-    try:
-        return msgspec.convert(name, StageName)
-    except msgspec.ValidationError:
-        raise InvalidConfig(
-            f"cdk.json: coldpress.{json.dumps(name)[1:-1]} is no stage's name: {_description_of(StageName)}."
-        ) from None
-
-
-def _convert(raw: object, where: str) -> StageConfig:
-    try:
-        stage = msgspec.convert(raw, StageConfig)
-    except msgspec.ValidationError as error:
-        raise InvalidConfig(_explain(raw, str(error), where)) from None
-    limits = stage.provisioned_concurrency
-    if limits is not None and limits.min > limits.max:
-        raise InvalidConfig(
-            f"{where}.provisioned_concurrency.min is {limits.min}, but max is {limits.max}: "
-            "raise max or lower min."
-        )
-    for key, value in stage.tags.items():
-        _check_tag(key, value, f"{where}.tags")
-    return stage
-
-
-def _check_tag(key: str, value: str, where: str) -> None:
-    if not re.fullmatch(rf"(?!(?i:aws:)){_TAG_TEXT}{{1,128}}", key):
-        raise InvalidConfig(
-            f"{where} has the key {json.dumps(key)}, but a tag's key has 1 to 128 letters, "
-            "digits, spaces and _.:/=+-@, and does not begin with aws:."
-        )
-    if not re.fullmatch(f"{_TAG_TEXT}{{0,256}}", value):
-        raise InvalidConfig(
-            f"{where}.{key} is {json.dumps(value)}, but a tag's value has up to 256 letters, "
-            "digits, spaces and _.:/=+-@."
-        )
-
-
-def _explain(raw: object, message: str, where: str) -> str:
-    """Turn msgspec's message into a sentence with the key's full path, its value and what would be right."""
-    path, problem = _split(message)
-    keys = [key for key in path.split(".") if key]
-    named = ".".join([where, *keys])
-    if unknown := re.search("unknown field `(.*)`", problem, re.DOTALL):
-        key = json.dumps(unknown[1])[1:-1]  # a control character must not break the sentence's line
-        known = list(get_type_hints(_type_at(StageConfig, keys)))
-        return f"{named}.{key} is no key{_hint(key, known)}: known are {', '.join(known)}."
-    if missing := re.search("missing required field `(.+)`", problem):
-        return f"{named}.{missing[1]} is missing: {_description(StageConfig, [*keys, missing[1]])}."
-    value: Any = raw
-    for key in keys:
-        value = value[key]
-    return _sentence(named, value, _description(StageConfig, keys))
-
-
-def _sentence(path: str, value: object, right: str) -> str:
-    return f"{path} is {json.dumps(value)}, but {right}."
-
-
-def _hint(wrong: str, known: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(wrong, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _split(message: str) -> tuple[str, str]:
-    """Split msgspec's ``Expected … - at `$.a.b``` into the path without ``$.`` and the problem."""
-    problem, _, path = message.partition(" - at `")
-    return path.removesuffix("`").removeprefix("$").removeprefix(".").removesuffix("[...]"), problem
-
-
-def _type_at(root: Any, keys: list[str]) -> Any:
-    for key in keys:
-        root = _struct_in(get_type_hints(root)[key])
-    return root
-
-
-def _struct_in(hint: Any) -> Any:
-    """The struct in ``Struct | None`` or ``Annotated[Struct, …]``."""
-    for part in (hint, *get_args(hint)):
-        if isinstance(part, type) and issubclass(part, msgspec.Struct):
-            return part
-    return hint
-
-
-def _description(root: Any, keys: list[str]) -> str:
-    """What the field's ``Meta`` says would be right."""
-    if not keys:
-        return "it takes an object"
-    hint = get_type_hints(_type_at(root, keys[:-1]), include_extras=True)[keys[-1]]
-    return _description_of(hint)
-
-
-def _description_of(hint: Any) -> str:
-    for part in (hint, *get_args(hint)):
-        if get_origin(part) is Annotated:
-            for meta in reversed(part.__metadata__):
-                if isinstance(meta, Meta) and meta.description:
-                    return meta.description
-    return "it takes an object"
+    termination_protection: Annotated[bool, Meta(description="it takes true or false")] = False
+    budget: Budget | None = None
+    kms_key_arn: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_ARN % r"kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
+                description="it takes the ARN of a symmetric KMS key (not of an alias)",
+            ),
+        ]
+        | None
+    ) = None
+    permissions_boundary_arn: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_ARN % r"iam::(\d{12}|aws):policy/[\w+=,.@/-]+",
+                description="it takes the ARN of a managed policy",
+            ),
+        ]
+        | None
+    ) = None

@@ -1,22 +1,29 @@
 """``ModelEndpoint``: a model behind an HTTPS endpoint, as one construct for any CDK app."""
 
+from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.config import EndpointConfig, InvalidConfig, check_config
-from infra.constructs.alarms import EndpointAlarms
+from infra.config import EndpointConfig, InvalidConfig
+from infra.constructs.alarms import AlarmTopic, EndpointAlarms
+from infra.constructs.api import InferenceApi, build_api
 from infra.constructs.dashboard import EndpointDashboard
-from infra.constructs.http_api import InferenceApi
+from infra.constructs.http_api import HttpInferenceApi
 from infra.constructs.inference_function import InferenceFunction
+from infra.constructs.metrics import model_metric
 from infra.constructs.provisioned_concurrency import ProvisionedCapacity
+from infra.constructs.rest_api import RestInferenceApi
+from infra.stages import check_config
 
 
 class ModelEndpoint(Construct):
-    """Serves one bundle from the registry's bucket: function, alias, HTTP API, alarms and dashboard.
+    """Serves one bundle from the registry's bucket: function, alias, API, alarms and dashboard.
 
     Example::
 
@@ -28,17 +35,40 @@ class ModelEndpoint(Construct):
         )
         endpoint.grant_invoke(caller_role)
 
+    Several models share one API (and one image)::
+
+        api = build_api(self, "Api", config=ApiConfig(authorization="iam"))
+        for config in (ocr, layout):
+            ModelEndpoint(self, config.model.name, bucket=bucket, api=api, config=config)
+
     Args:
         bucket: where ``coldpress push`` put the bundle, which is read below ``models/<name>/``; clients'
             large bodies are put and read below ``uploads/<name>/``, which a lifecycle rule should empty.
         config: what to serve and how; here the model's digest is required.
+        api: the API that it shares with other models (``build_api``), or an HTTP API of yours, which gets the
+            routes of this model. That API's own configuration counts then. Without it, one of its own.
+        image: an image that was built from this repository elsewhere, such as
+            ``DockerImageCode.from_ecr(repository, tag_or_digest="sha256:…")``. Without it, it is built here.
+        key: a KMS key that encrypts variables and logs, and the bucket's objects if it is the bucket's. Its
+            policy must let CloudWatch Logs use it.
+        topic: who is told of alarms, in place of the configuration's e-mail address. Its policy must let
+            CloudWatch publish.
 
     Raises:
         InvalidConfig: a value cannot be deployed; the sentence names it.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, config: EndpointConfig
+    def __init__(  # noqa: PLR0913 - what may be the user's own
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bucket: s3.IBucket,
+        config: EndpointConfig,
+        api: InferenceApi | apigatewayv2.IHttpApi | None = None,
+        image: lambda_.DockerImageCode | None = None,
+        key: kms.IKey | None = None,
+        topic: sns.ITopic | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         where = f"ModelEndpoint {self.node.path}"
@@ -47,18 +77,25 @@ class ModelEndpoint(Construct):
             raise InvalidConfig(
                 f"{where}.model.digest is missing: take the one that `coldpress push` printed."
             )
-        self._inference = InferenceFunction(self, "Inference", bucket=bucket, config=config)
-        self._api = InferenceApi(
-            self,
-            "Http",
-            alias=self.alias,
-            authorization=config.authorization,
-            throttling=config.throttling,
+        self._model = config.model
+        self._is_api_shared = api is not None
+        self._inference = InferenceFunction(
+            self, "Inference", bucket=bucket, config=config, image=image, key=key
         )
+        self._api = self._build_api(api, config, key)
+        is_first = self._api.add_model(config, self.alias)
         if config.provisioned_concurrency is not None:
             ProvisionedCapacity(self, "Provisioned", alias=self.alias, limits=config.provisioned_concurrency)
+        if topic is None and config.alarms.email is not None:
+            topic = AlarmTopic(self, "Topic", email=config.alarms.email)
         self._alarms = EndpointAlarms(
-            self, "Alarms", alias=self.alias, api=self.api, thresholds=config.alarms
+            self,
+            "Alarms",
+            alias=self.alias,
+            thresholds=config.alarms,
+            server_errors=self._api.metric_server_error() if is_first else None,
+            is_provisioned=config.provisioned_concurrency is not None,
+            topic=topic,
         )
         self._dashboard = EndpointDashboard(
             self, "Overview", alias=self.alias, model=config.model, alarms=self.alarms
@@ -75,13 +112,18 @@ class ModelEndpoint(Construct):
         return self._inference.alias
 
     @property
-    def api(self) -> apigatewayv2.HttpApi:
-        """The HTTP API; ``api.api_endpoint`` is its address."""
+    def api(self) -> apigatewayv2.IHttpApi | apigateway.SpecRestApi:
+        """The API, an HTTP API unless the configuration says ``rest``; ``url`` is its address."""
         return self._api.api
 
     @property
+    def url(self) -> str:
+        """Where clients send requests."""
+        return self._api.url
+
+    @property
     def alarms(self) -> list[cloudwatch.Alarm]:
-        """Errors, server errors, p99 latency and throttles."""
+        """Errors, server errors, p99 latency, throttles, and idle provisioned concurrency if there is any."""
         return self._alarms.all
 
     @property
@@ -90,5 +132,30 @@ class ModelEndpoint(Construct):
         return self._dashboard.dashboard
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow ``grantee`` to send signed requests to the endpoint's API."""
-        return self._api.grant_invoke(grantee)
+        """Allow ``grantee`` to send signed requests: to this model only, where it shares an API."""
+        return self._api.grant_invoke(grantee, self._model.name if self._is_api_shared else None)
+
+    def metric_latency(self, statistic: str = "p99") -> cloudwatch.Metric:
+        """Milliseconds that the handler took to answer."""
+        return model_metric(self._model, "Latency", statistic)
+
+    def metric_requests(self) -> cloudwatch.Metric:
+        """Requests within a minute."""
+        return model_metric(self._model, "Requests", "Sum")
+
+    def metric_errors(self) -> cloudwatch.Metric:
+        """Answers of 5xx within a minute."""
+        return model_metric(self._model, "Errors", "Sum")
+
+    def metric_cold_starts(self) -> cloudwatch.Metric:
+        """Environments that were initialised for a request within a minute."""
+        return model_metric(self._model, "ColdStarts", "Sum")
+
+    def _build_api(
+        self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None
+    ) -> InferenceApi:
+        if api is None:
+            return build_api(self, "Http", config=config, key=key)
+        if isinstance(api, HttpInferenceApi | RestInferenceApi):
+            return api
+        return HttpInferenceApi(self, "Http", config=config, http_api=api)

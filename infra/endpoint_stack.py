@@ -1,35 +1,107 @@
-"""One stage's stack: an endpoint, and what a user needs to know of it."""
+"""One stage's stack: its endpoints behind one API, the guard rails, and what a user needs to know of it."""
 
 from typing import Any
 
 from aws_cdk import CfnOutput, Fn, Stack, Tags
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.config import StageConfig
+from infra.config import EndpointConfig, StageConfig
+from infra.constructs.alarms import AlarmTopic
+from infra.constructs.api import build_api
+from infra.constructs.budget import STAGE_TAG, StageBudget
+from infra.constructs.rest_api import RestInferenceApi
 from infra.endpoint import ModelEndpoint
 from infra.registry_stack import BUCKET_NAME_EXPORT
 
 
 class EndpointStack(Stack):
-    """``coldpress-<stage>``: a ``ModelEndpoint`` on the registry's bucket."""
+    """``coldpress-<stage>``: a ``ModelEndpoint`` for each model, on the registry's bucket and one API."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: StageConfig, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: str,
+        config: StageConfig,
+        models: list[EndpointConfig],
+        **kwargs: Any,
+    ) -> None:
+        names = ", ".join(model.model.name for model in models)
         super().__init__(
-            scope, construct_id, description=f"coldpress: serves the model {config.model.name}", **kwargs
+            scope,
+            construct_id,
+            description=f"coldpress: serves {names}"[:1024],
+            termination_protection=config.termination_protection,
+            **kwargs,
         )
-        bucket = s3.Bucket.from_bucket_name(self, "Models", Fn.import_value(BUCKET_NAME_EXPORT))
-        self.endpoint = ModelEndpoint(self, "Endpoint", bucket=bucket, config=config)
-        for key, value in config.tags.items():
-            Tags.of(self).add(key, value)
-        self._build_outputs(config)
+        key = None if config.kms_key_arn is None else kms.Key.from_key_arn(self, "Key", config.kms_key_arn)
+        self.api = build_api(self, "Api", config=config, key=key)
+        self.endpoints = self._build_endpoints(config, models, key)
+        self._build_guard_rails(stage, config)
+        self._build_outputs(config, models)
 
-    def _build_outputs(self, config: StageConfig) -> None:
-        outputs = {
-            "EndpointUrl": (self.endpoint.api.api_endpoint, "Where clients send requests"),
-            "FunctionName": (self.endpoint.function.function_name, "The function behind it"),
-            "AliasArn": (self.endpoint.alias.function_arn, "What the endpoint invokes"),
-            "ModelDigest": (config.model.digest or "", "The bundle that this stack deployed"),
+    def _build_endpoints(
+        self, config: StageConfig, models: list[EndpointConfig], key: kms.IKey | None
+    ) -> dict[str, ModelEndpoint]:
+        bucket = s3.Bucket.from_bucket_name(self, "Models", Fn.import_value(BUCKET_NAME_EXPORT))
+        email = config.alarms.email
+        topic = None if email is None else AlarmTopic(self, "Topic", email=email)
+        return {
+            model.model.name: ModelEndpoint(
+                self,
+                model.model.name,
+                bucket=bucket,
+                config=model,
+                api=self.api,
+                key=key,
+                topic=topic if model.alarms.email == email else None,
+            )
+            for model in models
         }
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+
+    def _build_guard_rails(self, stage: str, config: StageConfig) -> None:
+        if config.permissions_boundary_arn is not None:
+            boundary = iam.ManagedPolicy.from_managed_policy_arn(
+                self, "Boundary", config.permissions_boundary_arn
+            )
+            iam.PermissionsBoundary.of(self).apply(boundary)
+        if config.budget is not None and config.alarms.email is not None:
+            StageBudget(
+                self,
+                "Budget",
+                stage=stage,
+                monthly_usd=config.budget.monthly_usd,
+                email=config.alarms.email,
+            )
+        for name, value in {STAGE_TAG: stage, **config.tags}.items():
+            Tags.of(self).add(name, value)
+
+    def _build_outputs(self, config: StageConfig, models: list[EndpointConfig]) -> None:
+        self._output("EndpointUrl", self.api.url, "Where clients send requests")
+        if self.api.domain_target is not None:
+            self._output("DomainTarget", self.api.domain_target, "What the domain's DNS record points to")
+        if isinstance(self.api, RestInferenceApi) and self.api.api_keys:
+            ids = Fn.join(" ", [key.key_id for key in self.api.api_keys])
+            self._output("ApiKeyIds", ids, "aws apigateway get-api-key --include-value --api-key ID")
+        for index, model in enumerate(models):
+            # The first model's are the stage's; each of several has them under its own name as well.
+            for prefix in [""] * (index == 0) + [output_prefix(model.model.name)] * bool(config.models):
+                self._output_model(prefix, model)
+
+    def _output_model(self, prefix: str, model: EndpointConfig) -> None:
+        endpoint = self.endpoints[model.model.name]
+        self._output(f"{prefix}FunctionName", endpoint.function.function_name, "The function behind it")
+        self._output(f"{prefix}AliasArn", endpoint.alias.function_arn, "What the endpoint invokes")
+        self._output(f"{prefix}ModelDigest", model.model.digest or "", "The bundle that is deployed")
+
+    def _output(self, name: str, value: str, description: str) -> None:
+        CfnOutput(self, name, value=value, description=description)
+
+
+def output_prefix(model: str) -> str:
+    """A model's name as outputs begin: ``text-direction`` becomes ``TextDirection``."""
+    return "".join(word.capitalize() for word in model.split("-"))

@@ -6,8 +6,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.config import Model
+from infra.constructs.metrics import model_metric
 
-NAMESPACE = "coldpress"
 _MINUTE = Duration.minutes(1)
 _HALF = 12  # of a dashboard's 24 columns
 
@@ -40,14 +40,14 @@ class EndpointDashboard(Construct):
     def _build_latency(self) -> cloudwatch.GraphWidget:
         return _graph(
             "Latency of the model's answers (ms)",
-            [self._model_metric("Latency", statistic) for statistic in ("p50", "p90", "p99")],
+            [model_metric(self._model, "Latency", statistic) for statistic in ("p50", "p90", "p99")],
         )
 
     def _build_requests(self) -> cloudwatch.GraphWidget:
         return _graph(
             "Requests",
             [
-                self._model_metric("Requests", "Sum"),
+                model_metric(self._model, "Requests", "Sum"),
                 self._alias.metric_invocations(period=_MINUTE, label="Invocations"),
             ],
         )
@@ -56,7 +56,7 @@ class EndpointDashboard(Construct):
         return _graph(
             "Errors",
             [
-                self._model_metric("Errors", "Sum"),
+                model_metric(self._model, "Errors", "Sum"),
                 self._alias.metric_errors(period=_MINUTE, label="Failed invocations"),
                 self._alias.metric_throttles(period=_MINUTE, label="Throttled invocations"),
             ],
@@ -66,7 +66,7 @@ class EndpointDashboard(Construct):
         return _graph(
             "Cold starts",
             [
-                self._model_metric("ColdStarts", "Sum"),
+                model_metric(self._model, "ColdStarts", "Sum"),
                 self._alias.metric(
                     "ProvisionedConcurrencySpilloverInvocations",
                     period=_MINUTE,
@@ -101,16 +101,6 @@ class EndpointDashboard(Construct):
                     label="Of these, provisioned",
                 ),
             ],
-        )
-
-    def _model_metric(self, name: str, statistic: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=name,
-            dimensions_map={"Model": self._model.name, "Version": str(self._model.version)},
-            statistic=statistic,
-            period=_MINUTE,
-            label=name if statistic == "Sum" else f"{name} {statistic}",
         )
 
 

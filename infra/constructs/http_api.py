@@ -1,44 +1,32 @@
-"""The HTTP API in front of the alias."""
+"""The HTTP API in front of one model's alias, or of several models'."""
 
-import json
-
-import jsii
-from aws_cdk import Names, Stack
-from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.config import Authorization, Throttling
-from infra.constructs.logs import ServiceLogGroup
+from infra.config import ApiConfig, Cors, Domain, EndpointConfig, Throttling
+from infra.constructs.access_log import AccessLogGroup, HttpAccessLog
 from infra.constructs.nag import acknowledge
-
-# Who asked for what, what was answered and how long it took; `error` says why a request never reached the
-# function.
-_ACCESS_LOG_FIELDS = {
-    "requestId": "$context.requestId",
-    "time": "$context.requestTime",
-    "ip": "$context.identity.sourceIp",
-    "caller": "$context.identity.caller",
-    "method": "$context.httpMethod",
-    "path": "$context.path",
-    "status": "$context.status",
-    "responseBytes": "$context.responseLength",
-    "latencyMs": "$context.responseLatency",
-    "integrationLatencyMs": "$context.integrationLatency",
-    "error": "$context.error.message",
-    "integrationError": "$context.integrationErrorMessage",
-}
+from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes
 
 
-class InferenceApi(Construct):
-    """One route, ``ANY /{proxy+}``, to the alias and never to ``$LATEST``: the handler knows the paths.
+class HttpInferenceApi(Construct):
+    """Routes to the models' aliases and never to ``$LATEST``: the handlers know the paths.
 
-    Requests are signed with the caller's AWS credentials unless ``authorization`` is ``none``; the stage lets
-    through ``throttling`` and answers the rest with 429. The access log holds no payload and no credential.
+    The first model that is added takes every path that is no other's, by one route: its own paths, and those
+    that name no model (``/v2``, ``/v2/health/*``, ``/openapi.json``, ``/docs``). Each further one takes the
+    paths with its name. In an API of somebody else's (``http_api``) every model takes its own paths only, and
+    stages, throttling, logs, CORS and the domain are that API's own matter.
+
+    The stage lets through ``throttling`` on each route and answers the rest with 429. With CORS the API
+    answers preflight requests itself, and no route takes OPTIONS, because a browser signs none.
     """
 
     def __init__(
@@ -46,54 +34,114 @@ class InferenceApi(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        alias: lambda_.Alias,
-        authorization: Authorization,
-        throttling: Throttling,
+        config: ApiConfig,
+        http_api: apigatewayv2.IHttpApi | None = None,
+        key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.api = self._build_api(alias, authorization)
-        self.access_log_group = self._build_access_log_group()
-        self.stage = self._build_stage(throttling)
+        self._config = config
+        self._has_first = http_api is not None
+        self._route_settings: dict[str, dict[str, float]] = {}
+        self._authorizer = self._build_authorizer()
+        self._domain: apigatewayv2.DomainName | None = None
+        self._stage: apigatewayv2.HttpStage | None = None
+        self.api: apigatewayv2.IHttpApi = http_api or self._build_api(config.cors)
+        if http_api is None:
+            if config.domain is not None:
+                self._domain = self._build_domain(config.domain)
+            log = AccessLogGroup(self, "AccessLogs", retention_days=config.log_retention_days, key=key)
+            self._stage = self._build_stage(log)
 
-    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow ``grantee`` to send signed requests to every path of this API."""
+    @property
+    def url(self) -> str:
+        """Where clients send requests."""
+        return f"https://{self._domain.name}" if self._domain is not None else self.api.api_endpoint
+
+    @property
+    def domain_target(self) -> str | None:
+        """What the DNS record of the configuration's domain must point to, if there is one."""
+        return None if self._domain is None else self._domain.regional_domain_name
+
+    def add_model(self, config: EndpointConfig, alias: lambda_.Alias) -> bool:
+        """Route the paths of the configuration's model to ``alias``; whether it is the API's first one."""
+        is_first = not self._has_first
+        self._has_first = True
+        name, throttling = config.model.name, config.throttling
+        integration = integrations.HttpLambdaIntegration(name, alias, scope_permission_to_route=False)
+        for method, path in self._routes(config, is_first=is_first):
+            route = apigatewayv2.HttpRoute(
+                self,
+                f"{method} {path}",
+                http_api=self.api,
+                route_key=apigatewayv2.HttpRouteKey.with_(path, apigatewayv2.HttpMethod[method]),
+                integration=integration,
+                authorizer=self._authorizer,
+            )
+            self._acknowledge(route)
+            if throttling != self._config.throttling and self._stage is not None:
+                self._throttle(self._stage, route, f"{method} {path}", throttling)
+        return is_first
+
+    def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
+        """Allow ``grantee`` to send signed requests to one model's paths, or to every path."""
+        paths = ["/*"] if model is None else [*model_paths(model), *MODELLESS]
         return iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["execute-api:Invoke"],
-            resource_arns=[self.api.arn_for_execute_api("*", "/*", "*")],
+            resource_arns=[_arn(self.api, path) for path in paths],
         )
 
-    def _build_api(self, alias: lambda_.Alias, authorization: Authorization) -> apigatewayv2.HttpApi:
-        api = apigatewayv2.HttpApi(
+    def metric_server_error(self) -> cloudwatch.Metric:
+        """Answers of 5xx of the whole API, within a minute."""
+        return self.api.metric_server_error(period=Duration.minutes(1), statistic="Sum")
+
+    def _routes(self, config: EndpointConfig, *, is_first: bool) -> list[tuple[str, str]]:
+        routes = (
+            other_routes()
+            if is_first
+            else model_routes(config.model.name, has_transform=config.transform is not None)
+        )
+        if self._config.cors is not None:
+            return routes
+        return [("ANY", path) for path in dict.fromkeys(path for _, path in routes)]
+
+    def _build_api(self, cors: Cors | None) -> apigatewayv2.HttpApi:
+        return apigatewayv2.HttpApi(
             self,
             "Api",
             api_name=Stack.of(self).stack_name,
             description="coldpress: model inference",
             create_default_stage=False,
+            cors_preflight=None
+            if cors is None
+            else apigatewayv2.CorsPreflightOptions(
+                allow_origins=[*cors.origins],
+                allow_headers=[*cors.headers],
+                allow_methods=[apigatewayv2.CorsHttpMethod.GET, apigatewayv2.CorsHttpMethod.POST],
+                expose_headers=["inference-header-content-length"],
+                max_age=Duration.seconds(cors.max_age_s),
+            ),
         )
-        routes = api.add_routes(
-            path="/{proxy+}",
-            methods=[apigatewayv2.HttpMethod.ANY],
-            integration=integrations.HttpLambdaIntegration("Alias", alias),
-            authorizer=authorizers.HttpIamAuthorizer() if authorization == "iam" else None,
+
+    def _build_authorizer(self) -> apigatewayv2.IHttpRouteAuthorizer:
+        if self._config.authorization == "iam":
+            return authorizers.HttpIamAuthorizer()
+        if self._config.jwt is not None:
+            return authorizers.HttpJwtAuthorizer(
+                "Jwt", self._config.jwt.issuer, jwt_audience=[*self._config.jwt.audience]
+            )
+        return apigatewayv2.HttpNoneAuthorizer()
+
+    def _build_domain(self, domain: Domain) -> apigatewayv2.DomainName:
+        return apigatewayv2.DomainName(
+            self,
+            "Domain",
+            domain_name=domain.name,
+            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", domain.certificate_arn),
         )
-        if authorization == "none":
-            for route in routes:
-                acknowledge(
-                    route,
-                    "AwsSolutions-APIG4",
-                    'The configuration says authorization "none": whoever set it wants the endpoint open to '
-                    "everyone. Throttling still limits what that can cost.",
-                )
-        return api
 
-    def _build_access_log_group(self) -> ServiceLogGroup:
-        # Under this prefix API Gateway needs no entry of its own in the account's log resource policy,
-        # which is limited in length and fails the deployment when it is full.
-        name = Names.unique_resource_name(self, max_length=128, separator="-")
-        return ServiceLogGroup(self, "AccessLogs", log_group_name=f"/aws/vendedlogs/coldpress/{name}")
-
-    def _build_stage(self, throttling: Throttling) -> apigatewayv2.HttpStage:
+    def _build_stage(self, log: AccessLogGroup) -> apigatewayv2.HttpStage:
+        throttling = self._config.throttling
         return apigatewayv2.HttpStage(
             self,
             "Stage",
@@ -101,21 +149,34 @@ class InferenceApi(Construct):
             stage_name="$default",
             auto_deploy=True,
             throttle=apigatewayv2.ThrottleSettings(rate_limit=throttling.rate, burst_limit=throttling.burst),
-            access_log_settings=_AccessLog(self.access_log_group),
+            access_log_settings=HttpAccessLog(log),
+            domain_mapping=None
+            if self._domain is None
+            else apigatewayv2.DomainMappingOptions(domain_name=self._domain),
         )
 
+    def _throttle(
+        self, stage: apigatewayv2.HttpStage, route: apigatewayv2.HttpRoute, key: str, throttling: Throttling
+    ) -> None:
+        self._route_settings[key] = {
+            "ThrottlingRateLimit": throttling.rate,
+            "ThrottlingBurstLimit": throttling.burst,
+        }
+        resource = stage.node.default_child
+        assert isinstance(resource, apigatewayv2.CfnStage)  # noqa: S101 - what an HttpStage is made of
+        resource.route_settings = self._route_settings
+        # Settings for a route that does not exist yet are refused.
+        stage.node.add_dependency(route)
 
-@jsii.implements(apigatewayv2.IAccessLogSettings)
-class _AccessLog:
-    """One JSON object a request, into a log group."""
+    def _acknowledge(self, route: apigatewayv2.HttpRoute) -> None:
+        if self._config.authorization == "none":
+            acknowledge(
+                route,
+                "AwsSolutions-APIG4",
+                'The configuration says authorization "none": whoever set it wants the endpoint open to '
+                "everyone. Throttling still limits what that can cost.",
+            )
 
-    def __init__(self, log_group: ServiceLogGroup) -> None:
-        self._destination = apigatewayv2.LogGroupLogDestination(log_group)
 
-    @property
-    def destination(self) -> apigatewayv2.IAccessLogDestination:
-        return self._destination
-
-    @property
-    def format(self) -> apigateway.AccessLogFormat:
-        return apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG_FIELDS))
+def _arn(api: apigatewayv2.IHttpApi, path: str) -> str:
+    return Stack.of(api).format_arn(service="execute-api", resource=api.api_id, resource_name=f"*/*{path}")

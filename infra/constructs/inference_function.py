@@ -5,6 +5,7 @@ from pathlib import Path
 from aws_cdk import Duration, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -23,7 +24,8 @@ class InferenceFunction(Construct):
 
     A model version is a Lambda version: the digest stands in the environment and in the version's
     description, so another digest publishes another version, and moving the alias back is a rollback that
-    takes effect at once. Old versions are kept for that.
+    takes effect at once. Old versions are kept for that. Another ``image`` must hold the same handler;
+    ``key`` encrypts the environment's variables and the log.
 
     The function's role is shared by all of its versions. It may therefore read every bundle of this model,
     not the deployed digest alone: else the version that still serves while a deployment runs, and the one
@@ -32,23 +34,36 @@ class InferenceFunction(Construct):
     model's, list nothing, delete nothing and write nowhere else.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, config: EndpointConfig
+    def __init__(  # noqa: PLR0913 - what may be the user's own
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bucket: s3.IBucket,
+        config: EndpointConfig,
+        image: lambda_.DockerImageCode | None = None,
+        key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         model = config.model
-        self.log_group = ServiceLogGroup(self, "Logs")
+        self.log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=key)
         self.role = self._build_role(bucket, model)
+        if key is not None:
+            # To read its variables, and the bucket's objects where the key is the bucket's as well.
+            decrypt = ["kms:Decrypt", "kms:GenerateDataKey"]
+            self.role.add_to_policy(iam.PolicyStatement(actions=decrypt, resources=[key.key_arn]))
         self.function = lambda_.DockerImageFunction(
             self,
             "Function",
             description=f"coldpress: answers for the model {model.name}",
-            code=self._build_image(config.architecture),
+            code=image or self._build_image(config.architecture),
             architecture=_LAMBDA_ARCHITECTURES[config.architecture],
             memory_size=config.memory_mb,
             timeout=Duration.seconds(config.timeout_s),
             role=self.role,
             log_group=self.log_group,
+            reserved_concurrent_executions=config.reserved_concurrency,
+            environment_encryption=key,
             environment={
                 "COLDPRESS_MODEL": model.name,
                 "COLDPRESS_VERSION": str(model.version),

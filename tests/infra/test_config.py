@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.config import (
-    EndpointConfig,
-    InvalidConfig,
-    Model,
-    ProvisionedConcurrency,
-    check_config,
-    load_stages,
-)
+from infra.config import EndpointConfig, InvalidConfig, Model, ProvisionedConcurrency
+from infra.stages import check_config, endpoints, load_stages
 
 MODEL = {"name": "ocr"}
 DIGEST = "0123456789abcdef" * 4

@@ -1,0 +1,276 @@
+"""cdk.json's stages: read, checked and put together, before anything is synthesised.
+
+What cannot be deployed is refused in one sentence that names the key and says what is right; so is what
+would only fail during a deployment, or wedge the next one.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from infra.config import ApiConfig, EndpointConfig, InvalidConfig, Model, StageConfig
+from infra.explain import description_of, explain, hint, sentence, unknown_key
+
+_TAG_TEXT = r"[\w .:/=+@-]"  # what every AWS service takes in a tag
+
+StageName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!registry\Z)[a-z][a-z0-9-]{0,30}[a-z0-9]\Z",
+        description=(
+            "a stage's name has 2 to 32 lower-case letters, digits and hyphens, begins with a letter "
+            "and is not 'registry', the stack that all stages share"
+        ),
+    ),
+]
+_ENDPOINT_KEYS = set(EndpointConfig.__struct_fields__)
+_API_KEYS = set(ApiConfig.__struct_fields__)
+# What a model's own object takes: what an endpoint takes, without what the API decides for all of its models.
+_MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {"version", "digest", "throttling"}
+_Kind = TypeVar("_Kind")
+
+
+def check_config(config: EndpointConfig, where: str) -> None:
+    """Check a configuration made in Python: its constructor does not look at values, this does.
+
+    Raises:
+        InvalidConfig: a value cannot be deployed; ``where`` begins the key's path in the message.
+    """
+    _check_endpoint(_convert(msgspec.to_builtins(config), EndpointConfig, where), where)
+    _check_api(config, where)
+
+
+def endpoints(stage: StageConfig) -> list[EndpointConfig]:
+    """The stage's models, each with all of its settings; the first takes what no other's routes take."""
+    return [endpoint for _, endpoint in _endpoints(stage, "")]
+
+
+def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
+    """The stages to synthesise, by name.
+
+    Args:
+        context: the CDK context: ``coldpress`` from cdk.json, and from ``-c`` (always strings) ``stage``,
+            which selects one stage, and ``digest`` and ``version``, which override its pinned model
+            (``model`` says which, where the stage has several).
+
+    Raises:
+        InvalidConfig: something is wrong; nothing may be synthesised then.
+    """
+    raw = context.get("coldpress")
+    if not isinstance(raw, Mapping) or not raw:
+        raise InvalidConfig(
+            "cdk.json: the context has no object coldpress with a stage in it: "
+            'add "coldpress": {"dev": {"model": {"name": "ocr"}}}.'
+        )
+    stages = {_stage_name(name): _stage(value, f"cdk.json: coldpress.{name}") for name, value in raw.items()}
+    selected = context.get("stage")
+    if selected is None:
+        for key in ("model", "digest", "version"):
+            if context.get(key) is not None:
+                raise InvalidConfig(f"-c {key}=… says nothing of which stage it is for: add -c stage=NAME.")
+        return stages
+    if selected not in stages:
+        raise InvalidConfig(
+            f"-c stage={selected} names no stage in cdk.json{hint(str(selected), stages)}: "
+            f"it has {', '.join(stages)}."
+        )
+    return {selected: _override(stages[selected], context)}
+
+
+def _override(stage: StageConfig, context: Mapping[str, Any]) -> StageConfig:
+    """The stage with a model's digest and version from the command line, where they are given."""
+    given = {key: context[key] for key in ("digest", "version") if context.get(key) is not None}
+    if not given:
+        return stage
+    pinned = _named(stage, context.get("model"))
+    if isinstance(given.get("version"), str) and re.fullmatch("[0-9]{1,10}", given["version"]):
+        given["version"] = int(given["version"])
+    try:
+        model = msgspec.convert({**msgspec.to_builtins(pinned), **given}, Model)
+    except msgspec.ValidationError as error:
+        key = str(error).partition("$.")[2].rstrip("`")
+        raise InvalidConfig(sentence(f"-c {key}", given[key], _right(Model, key))) from None
+    if stage.model is not None:
+        return msgspec.structs.replace(stage, model=model)
+    return msgspec.structs.replace(
+        stage, models={**stage.models, model.name: {**stage.models[model.name], **given}}
+    )
+
+
+def _named(stage: StageConfig, name: str | None) -> Model:
+    """The stage's model of that name; no name is needed where there is one model only."""
+    models = {endpoint.model.name: endpoint.model for endpoint in endpoints(stage)}
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name in models:
+        return models[name]
+    if name is None:
+        raise InvalidConfig(f"the stage has several models: add -c model=NAME, one of {', '.join(models)}.")
+    raise InvalidConfig(
+        f"-c model={name} names no model of the stage{hint(name, models)}: it has {', '.join(models)}."
+    )
+
+
+def _stage_name(name: str) -> str:
+    try:
+        return msgspec.convert(name, StageName)
+    except msgspec.ValidationError:
+        raise InvalidConfig(
+            f"cdk.json: coldpress.{json.dumps(name)[1:-1]} is no stage's name: {description_of(StageName)}."
+        ) from None
+
+
+def _stage(raw: object, where: str) -> StageConfig:
+    stage = _convert(raw, StageConfig, where)
+    if stage.model is not None and stage.models:
+        raise InvalidConfig(f"{where} has both model and models: move {stage.model.name} into models.")
+    if stage.model is None and not stage.models:
+        raise InvalidConfig(f"{where}.model is missing: {_right(StageConfig, 'model')}.")
+    _check_api(stage, where)
+    _check_stage(stage, where)
+    for endpoint_where, endpoint in _endpoints(stage, where):
+        _check_endpoint(endpoint, endpoint_where)
+    return stage
+
+
+def _endpoints(stage: StageConfig, where: str) -> Iterator[tuple[str, EndpointConfig]]:
+    """The stage's models with the paths of their settings."""
+    whole = msgspec.to_builtins(stage)
+    defaults = {key: whole[key] for key in whole.keys() & _ENDPOINT_KEYS}
+    if stage.model is not None:
+        yield where, _convert(defaults, EndpointConfig, where)
+    for name, entry in stage.models.items():
+        _check_model(name, entry, f"{where}.models")
+        model_where = f"{where}.models.{name}"
+        yield model_where, _convert(_merged(defaults, _with_model(name, entry)), EndpointConfig, model_where)
+
+
+def _check_model(name: str, entry: dict[str, Any], where: str) -> None:
+    shown = json.dumps(name)[1:-1]
+    for key in entry.keys() - _MODEL_KEYS:
+        if key in _API_KEYS:
+            raise InvalidConfig(
+                f"{where}.{shown}.{key} is the stage's, whose models share one API: put it beside models."
+            )
+        raise InvalidConfig(unknown_key(f"{where}.{shown}", key, sorted(_MODEL_KEYS)))
+    raw = {"name": name, **{key: entry[key] for key in ("version", "digest") if key in entry}}
+    try:
+        msgspec.convert(raw, Model)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        if message.endswith("`$.name`"):
+            raise InvalidConfig(f"{where}.{shown} is no model's name: {_right(Model, 'name')}.") from None
+        raise InvalidConfig(explain(Model, raw, message, f"{where}.{shown}")) from None
+
+
+def _with_model(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    pins = ("version", "digest")
+    settings = {key: value for key, value in entry.items() if key not in pins}
+    return {**settings, "model": {"name": name, **{key: entry[key] for key in pins if key in entry}}}
+
+
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``own`` over ``defaults``; objects within are put together in the same way."""
+    merged = {**defaults, **own}
+    for key in defaults.keys() & own.keys():
+        if isinstance(defaults[key], Mapping) and isinstance(own[key], Mapping):
+            merged[key] = _merged(defaults[key], own[key])
+    return merged
+
+
+def _convert(raw: object, kind: type[_Kind], where: str) -> _Kind:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidConfig(explain(kind, raw, str(error), where)) from None
+
+
+def _right(kind: type, key: str) -> str:
+    """What would be right for a key."""
+    return description_of(get_type_hints(kind, include_extras=True)[key])
+
+
+def _check_endpoint(config: EndpointConfig, where: str) -> None:
+    limits, reserved = config.provisioned_concurrency, config.reserved_concurrency
+    if limits is None:
+        return
+    if limits.min > limits.max:
+        raise InvalidConfig(
+            f"{where}.provisioned_concurrency.min is {limits.min}, but max is {limits.max}: "
+            "raise max or lower min."
+        )
+    if reserved is not None and limits.max > reserved:
+        raise InvalidConfig(
+            f"{where}.provisioned_concurrency.max is {limits.max}, but reserved_concurrency is {reserved}, "
+            "and no more can be provisioned: raise reserved_concurrency or lower max."
+        )
+
+
+def _check_api(config: ApiConfig, where: str) -> None:
+    """Refuse what the kind of API does not have, or what needs another key."""
+    is_rest, has_keys, has_tokens = (
+        config.api == "rest",
+        config.authorization == "api_key",
+        config.authorization == "jwt",
+    )
+    for is_wrong, reason in (
+        (
+            has_keys and not is_rest,
+            'authorization is "api_key", but only a REST API has keys: set api to "rest"',
+        ),
+        (
+            has_tokens and is_rest,
+            'authorization is "jwt", but only an HTTP API checks tokens by itself: set api to "http"',
+        ),
+        (
+            has_tokens and config.jwt is None,
+            'authorization is "jwt", but jwt is missing: add {"issuer": "https://…", "audience": ["…"]}',
+        ),
+        (
+            config.jwt is not None and not has_tokens,
+            'jwt is there, but nobody asks for tokens: set authorization to "jwt"',
+        ),
+        (
+            config.quota is not None and not has_keys,
+            'quota counts the requests of API keys: set api to "rest" and authorization to "api_key"',
+        ),
+        (
+            config.api_keys != ApiConfig().api_keys and not has_keys,
+            'api_keys is there, but nobody asks for keys: set api to "rest" and authorization to "api_key"',
+        ),
+        (
+            config.web_acl_arn is not None and not is_rest,
+            'web_acl_arn is there, but AWS WAF protects REST APIs only: set api to "rest"',
+        ),
+        (
+            config.cors is not None and is_rest,
+            'cors is there, but only an HTTP API answers for CORS by itself: set api to "http"',
+        ),
+    ):
+        if is_wrong:
+            raise InvalidConfig(f"{where}.{reason}.")
+
+
+def _check_stage(stage: StageConfig, where: str) -> None:
+    if stage.budget is not None and stage.alarms.email is None:
+        raise InvalidConfig(f"{where}.budget has nobody to tell: set {where}.alarms.email.")
+    for key, value in stage.tags.items():
+        _check_tag(key, value, f"{where}.tags")
+
+
+def _check_tag(key: str, value: str, where: str) -> None:
+    if not re.fullmatch(rf"(?!(?i:aws:)){_TAG_TEXT}{{1,128}}", key):
+        raise InvalidConfig(
+            f"{where} has the key {json.dumps(key)}, but a tag's key has 1 to 128 letters, "
+            "digits, spaces and _.:/=+-@, and does not begin with aws:."
+        )
+    if not re.fullmatch(f"{_TAG_TEXT}{{0,256}}", value):
+        raise InvalidConfig(
+            sentence(
+                f"{where}.{key}", value, "a tag's value has up to 256 letters, digits, spaces and _.:/=+-@"
+            )
+        )
