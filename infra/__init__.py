@@ -11,6 +11,8 @@ from infra.config import (
     Model,
     ProvisionedConcurrency,
     Quota,
+    Rollout,
+    Schedule,
     Throttling,
 )
 from infra.constructs.api import build_api
@@ -28,6 +30,8 @@ __all__ = [
     "ModelEndpoint",
     "ProvisionedConcurrency",
     "Quota",
+    "Rollout",
+    "Schedule",
     "Throttling",
     "build_api",
 ]

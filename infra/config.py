@@ -22,6 +22,7 @@ LogRetention = Literal[
 _HTTPS = r"^https://[^\s]+\Z"
 _DOMAIN = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}\Z"
 _ARN = r"^arn:aws[\w-]*:%s\Z"
+_CRON = r"^[\w*/,?#-]+( [\w*/,?#-]+){5}\Z"  # six fields, as AWS has them
 
 
 class InvalidConfig(Exception):
@@ -52,10 +53,33 @@ class Model(_Section, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    label: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9-]{0,62}\Z",
+                description="a label has 1 to 63 lower-case letters, digits and hyphens, a letter first",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Schedule(_Section, frozen=True, kw_only=True):
+    """Other limits of provisioned concurrency from a time on; without ``max`` it stays as it was."""
+
+    cron: Annotated[str, Meta(pattern=_CRON)]
+    timezone: Annotated[str, Meta(pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+)*\Z")] = "UTC"
+    min: Annotated[int, Meta(ge=1, le=10_000)]
+    max: Annotated[int, Meta(ge=1, le=10_000)] | None = None
 
 
 class ProvisionedConcurrency(_Section, frozen=True, kw_only=True):
-    """How many environments stay initialised, and the share of them in use that target tracking aims for."""
+    """How many environments stay initialised, and the share of them in use that target tracking aims for.
+
+    It follows the ``statistic`` of a minute's utilisation: ``maximum`` sees bursts of seconds, and scales up
+    for them; ``average`` does not.
+    """
 
     min: Annotated[
         int,
@@ -71,6 +95,36 @@ class ProvisionedConcurrency(_Section, frozen=True, kw_only=True):
     target_utilization: Annotated[
         float, Meta(ge=0.1, le=0.9, description="Application Auto Scaling takes a share from 0.1 to 0.9")
     ] = 0.7
+    statistic: Annotated[
+        Literal["average", "maximum"], Meta(description='it takes "average" or "maximum"')
+    ] = "average"
+    schedules: Annotated[
+        tuple[Schedule, ...],
+        Meta(
+            description="it takes a list like "
+            '[{"cron": "0/15 8-17 ? * MON-FRI *", "timezone": "Europe/Berlin", "min": 5}], and the smallest '
+            "min is 1"
+        ),
+    ] = ()
+
+
+class Rollout(_Section, frozen=True, kw_only=True):
+    """How traffic comes to a new version: ``all_at_once``, or ``percent`` of it first.
+
+    ``canary`` gives the rest after ``minutes``; ``linear`` gives another ``percent`` every ``minutes``.
+    Before any, the golden samples are replayed; a warm answer may take ``latency_factor`` times what was
+    measured when the bundle was made.
+    """
+
+    type: Annotated[
+        Literal["all_at_once", "canary", "linear"],
+        Meta(description='CodeDeploy has "all_at_once", "canary" and "linear"'),
+    ] = "all_at_once"
+    percent: Annotated[int, Meta(ge=1, le=99, description="it takes a whole number from 1 to 99")] = 10
+    minutes: Annotated[
+        int, Meta(ge=1, le=2_880, description="it takes whole minutes from 1 to 2880, two days")
+    ] = 5
+    latency_factor: Annotated[float, Meta(ge=1, le=1_000, description="it takes a number from 1 to 1000")] = 5
 
 
 class Throttling(_Section, frozen=True, kw_only=True):
@@ -251,6 +305,7 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    rollout: Rollout = Rollout()
     alarms: Alarms = Alarms()
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from infra.config import ApiConfig, EndpointConfig, InvalidConfig, Model, StageConfig
+from infra.config import ApiConfig, EndpointConfig, InvalidConfig, Model, Rollout, StageConfig
 from infra.explain import description_of, explain, hint, sentence, unknown_key
 
 _TAG_TEXT = r"[\w .:/=+@-]"  # what every AWS service takes in a tag
@@ -30,7 +30,9 @@ StageName = Annotated[
 _ENDPOINT_KEYS = set(EndpointConfig.__struct_fields__)
 _API_KEYS = set(ApiConfig.__struct_fields__)
 # What a model's own object takes: what an endpoint takes, without what the API decides for all of its models.
-_MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {"version", "digest", "throttling"}
+_PINS = ("version", "digest", "label")
+_MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {*_PINS, "throttling"}
+_LONGEST_SHIFT = 2_880  # minutes
 _Kind = TypeVar("_Kind")
 
 
@@ -157,7 +159,7 @@ def _check_model(name: str, entry: dict[str, Any], where: str) -> None:
                 f"{where}.{shown}.{key} is the stage's, whose models share one API: put it beside models."
             )
         raise InvalidConfig(unknown_key(f"{where}.{shown}", key, sorted(_MODEL_KEYS)))
-    raw = {"name": name, **{key: entry[key] for key in ("version", "digest") if key in entry}}
+    raw = {"name": name, **{key: entry[key] for key in _PINS if key in entry}}
     try:
         msgspec.convert(raw, Model)
     except msgspec.ValidationError as error:
@@ -168,9 +170,8 @@ def _check_model(name: str, entry: dict[str, Any], where: str) -> None:
 
 
 def _with_model(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    pins = ("version", "digest")
-    settings = {key: value for key, value in entry.items() if key not in pins}
-    return {**settings, "model": {"name": name, **{key: entry[key] for key in pins if key in entry}}}
+    settings = {key: value for key, value in entry.items() if key not in _PINS}
+    return {**settings, "model": {"name": name, **{key: entry[key] for key in _PINS if key in entry}}}
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,18 +196,36 @@ def _right(kind: type, key: str) -> str:
 
 
 def _check_endpoint(config: EndpointConfig, where: str) -> None:
-    limits, reserved = config.provisioned_concurrency, config.reserved_concurrency
-    if limits is None:
+    _check_rollout(config.rollout, f"{where}.rollout")
+    if config.provisioned_concurrency is None:
         return
-    if limits.min > limits.max:
+    limits, reserved = config.provisioned_concurrency, config.reserved_concurrency
+    path = f"{where}.provisioned_concurrency"
+    _check_limits(limits.min, limits.max, path)
+    largest = [(f"{path}.max", limits.max)]
+    for number, schedule in enumerate(limits.schedules):
+        schedule_path = f"{path}.schedules[{number}]"
+        _check_limits(schedule.min, schedule.max or limits.max, schedule_path)
+        largest.append((f"{schedule_path}.max", schedule.max or 0))
+    for key, value in largest:
+        if reserved is not None and value > reserved:
+            raise InvalidConfig(
+                f"{key} is {value}, but reserved_concurrency is {reserved}, and no more can be provisioned: "
+                "raise reserved_concurrency or lower max."
+            )
+
+
+def _check_limits(smallest: int, largest: int, where: str) -> None:
+    if smallest > largest:
+        raise InvalidConfig(f"{where}.min is {smallest}, but max is {largest}: raise max or lower min.")
+
+
+def _check_rollout(rollout: Rollout, where: str) -> None:
+    steps = -(-100 // rollout.percent) - 1
+    if rollout.type == "linear" and rollout.minutes * steps > _LONGEST_SHIFT:
         raise InvalidConfig(
-            f"{where}.provisioned_concurrency.min is {limits.min}, but max is {limits.max}: "
-            "raise max or lower min."
-        )
-    if reserved is not None and limits.max > reserved:
-        raise InvalidConfig(
-            f"{where}.provisioned_concurrency.max is {limits.max}, but reserved_concurrency is {reserved}, "
-            "and no more can be provisioned: raise reserved_concurrency or lower max."
+            f"{where} takes {steps} steps of {rollout.minutes} minutes, but CodeDeploy gives a deployment "
+            f"{_LONGEST_SHIFT} minutes: raise percent or lower minutes."
         )
 
 

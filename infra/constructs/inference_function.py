@@ -56,8 +56,8 @@ class InferenceFunction(Construct):
             self,
             "Function",
             description=f"coldpress: answers for the model {model.name}",
-            code=image or self._build_image(config.architecture),
-            architecture=_LAMBDA_ARCHITECTURES[config.architecture],
+            code=image or build_image(config.architecture),
+            architecture=LAMBDA_ARCHITECTURES[config.architecture],
             memory_size=config.memory_mb,
             timeout=Duration.seconds(config.timeout_s),
             role=self.role,
@@ -69,6 +69,7 @@ class InferenceFunction(Construct):
                 "COLDPRESS_VERSION": str(model.version),
                 "COLDPRESS_DIGEST": str(model.digest),
                 "COLDPRESS_BUCKET": bucket.bucket_name,
+                **({"COLDPRESS_LABEL": model.label} if model.label else {}),
                 **({"COLDPRESS_TRANSFORM": config.transform} if config.transform else {}),
             },
             current_version_options=lambda_.VersionOptions(
@@ -104,16 +105,22 @@ class InferenceFunction(Construct):
         )
         return role
 
-    def _build_image(self, architecture: Architecture) -> lambda_.DockerImageCode:
-        # .dockerignore leaves in what the image is built from and nothing else, so that an edit elsewhere
-        # deploys no new image.
-        return lambda_.DockerImageCode.from_image_asset(
-            str(REPOSITORY_ROOT),
-            file="handlers/inference/Dockerfile",
-            ignore_mode=IgnoreMode.DOCKER,
-            platform=_PLATFORMS[architecture],
-        )
+
+def build_image(
+    architecture: Architecture, *, entrypoint: list[str] | None = None, cmd: list[str] | None = None
+) -> lambda_.DockerImageCode:
+    """The one image of all functions, started as its Dockerfile says or otherwise."""
+    # .dockerignore leaves in what the image is built from and nothing else, so that an edit elsewhere
+    # deploys no new image.
+    return lambda_.DockerImageCode.from_image_asset(
+        str(REPOSITORY_ROOT),
+        file="handlers/inference/Dockerfile",
+        ignore_mode=IgnoreMode.DOCKER,
+        platform=_PLATFORMS[architecture],
+        entrypoint=entrypoint,
+        cmd=cmd,
+    )
 
 
-_LAMBDA_ARCHITECTURES = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}
+LAMBDA_ARCHITECTURES = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}
 _PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}

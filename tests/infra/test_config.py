@@ -56,6 +56,36 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             ".provisioned_concurrency.min is 3, but max is 2:",
         ),
         (
+            {"provisioned_concurrency": {"schedules": [{"cron": "0 8 * * *", "min": 2}]}},
+            '.provisioned_concurrency.schedules is [{"cron": "0 8 * * *", "min": 2}], but it takes a list',
+        ),
+        (
+            {"provisioned_concurrency": {"schedules": [{"cron": "0 8 ? * MON-FRI *", "min": 0}]}},
+            "and the smallest min is 1.",
+        ),
+        (
+            {"provisioned_concurrency": {"max": 5, "schedules": [{"cron": "0 8 ? * * *", "min": 6}]}},
+            ".provisioned_concurrency.schedules[0].min is 6, but max is 5:",
+        ),
+        (
+            {
+                "reserved_concurrency": 5,
+                "provisioned_concurrency": {
+                    "max": 5,
+                    "schedules": [{"cron": "0 8 ? * * *", "min": 1, "max": 9}],
+                },
+            },
+            ".provisioned_concurrency.schedules[0].max is 9, but reserved_concurrency is 5,",
+        ),
+        ({"rollout": "canary"}, '.rollout is "canary", but it takes an object.'),
+        ({"rollout": {"type": "slow"}}, '.rollout.type is "slow", but CodeDeploy has "all_at_once"'),
+        ({"rollout": {"percent": 100}}, ".rollout.percent is 100, but it takes a whole number from 1 to 99."),
+        (
+            {"rollout": {"type": "linear", "percent": 1, "minutes": 60}},
+            ".rollout takes 99 steps of 60 minutes, but CodeDeploy gives a deployment 2880 minutes:",
+        ),
+        ({"model": {**MODEL, "label": "Live"}}, '.model.label is "Live", but a label has 1 to 63'),
+        (
             {"provisioned_concurrency": {"target_utilization": 1}},
             ".target_utilization is 1, but Application Auto",
         ),
