@@ -49,13 +49,13 @@ class Cpu:
     """A CPU that runs models: the command that starts a Python on it, and where that one's packages are."""
 
     def __init__(self, python: list[str], packages: str) -> None:
-        self._python, self._packages = python, packages
+        self.python, self._packages = python, packages
 
     def run(self, model: Path, samples: list[dict[str, np.ndarray]], work: Path) -> list[np.ndarray]:
         """The first output of the model for every sample."""
         feeds = {f"{index}/{name}": array for index, one in enumerate(samples) for name, array in one.items()}
         np.savez(work / "in.npz", **feeds)
-        command = [*self._python, "-c", _PROGRAM, self._packages, str(model)]
+        command = [*self.python, "-c", _PROGRAM, self._packages, str(model)]
         subprocess.run([*command, str(work / "in.npz"), str(work / "out.npz")], check=True, timeout=900)
         outputs = load_npz(work / "out.npz")
         return [outputs[f"arr_{index}"] for index in range(len(samples))]
