@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.config import Architecture, EndpointConfig, Model
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.model_bucket import UPLOADS_PREFIX
-from infra.constructs.nag import acknowledge_resource
+from infra.constructs.nag import acknowledge, acknowledge_resource
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 ALIAS = "live"
@@ -76,6 +76,11 @@ class InferenceFunction(Construct):
                 description=f"{model.name} version {model.version}, digest {model.digest}",
                 removal_policy=RemovalPolicy.RETAIN,
             ),
+        )
+        acknowledge(
+            self.function,
+            "Serverless-LambdaDLQ",
+            "It is invoked by an API that waits for the answer: there are no events to keep.",
         )
         self.alias = lambda_.Alias(self, "Alias", alias_name=ALIAS, version=self.function.current_version)
 

@@ -8,7 +8,8 @@ from constructs import Construct
 
 def acknowledge(construct: Construct, rule: str, reason: str) -> None:
     """Accept the finding of ``rule`` (such as ``AwsSolutions-S1``) on ``construct`` and what it contains."""
-    Validations.of(construct).acknowledge(Acknowledgment(id=f"AwsSolutions::{rule}", reason=reason))
+    pack = rule.partition("-")[0]
+    Validations.of(construct).acknowledge(Acknowledgment(id=f"{pack}::{rule}", reason=reason))
 
 
 def acknowledge_resource(construct: Construct, arn: str, reason: str) -> None:
