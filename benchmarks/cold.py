@@ -24,10 +24,10 @@ from benchmarks.functions import PACKAGES
 from benchmarks.models import CLS, MODELS, Case, Model
 from benchmarks.produce import by_optimize, prepare
 from benchmarks.publish import cell, insert, markdown, replace, show, where, write
-from benchmarks.quota import NotAllowed, cpu_share
 from benchmarks.samples import Array, read_set
 from benchmarks.store import BUCKET, Store, store
 from benchmarks.task import image_folder
+from coldpress.quota import NotAllowed, cpu_share
 
 _BOUNDS = {"cls": 0.01, "rec": 0.01, "minilm": 0.005}
 _CASES = {

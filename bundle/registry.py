@@ -128,6 +128,10 @@ class Registry:
                 raise
             return Label(_check_digest(answer["Body"].read(65).decode("ascii", "replace")), answer["ETag"])
 
+    def labels(self, name: str) -> list[str]:
+        """The names of a model's labels."""
+        return self._names_below(f"models/{check_name(name)}/labels/")
+
     def move_label(self, name: str, label: str, digest: str, expected: Label | None) -> Label:
         """Point a label at a bundle, if it still is as the caller read it (``expected``; None: not there).
 
@@ -174,11 +178,13 @@ class Registry:
         return _check_digest(body.decode("ascii", "replace"))
 
     def _version_numbers(self, name: str) -> list[int]:
-        prefix = f"models/{check_name(name)}/versions/"
+        keys = self._names_below(f"models/{check_name(name)}/versions/")
+        return sorted(int(key) for key in keys if key.isdigit())
+
+    def _names_below(self, prefix: str) -> list[str]:
         with self._aws_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            keys = [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])]
-        return sorted(int(key) for key in keys if key.isdigit())
+            return [entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", [])]
 
     def _put_file(self, key: str, path: Path) -> None:
         entry = file_entry(path)

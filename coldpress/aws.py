@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.auth import SigV4Auth
@@ -30,7 +30,8 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
+    """Turn what AWS refuses into a command's error; for a block, or as a function's decorator."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -41,24 +42,45 @@ def _one_sentence() -> Iterator[None]:
 
 def s3_client() -> "S3Client":
     """An S3 client with the caller's own credentials and region."""
-    with _one_sentence():
+    with one_sentence():
         return boto3.client("s3")
 
 
-def stack_output(stack: str, output: str) -> str:
-    """An output of a deployed CloudFormation stack."""
-    with _one_sentence():
+def client(service: str) -> Any:
+    """A client of any service with the caller's own credentials; boto3 makes its methods at run time."""
+    make: Any = boto3.client
+    with one_sentence():
+        return make(service)
+
+
+def error_code(error: ClientError) -> str:
+    """What AWS calls the error."""
+    return error.response["Error"]["Code"]
+
+
+def describe_stack(stack: str) -> Any:
+    """A deployed CloudFormation stack, as DescribeStacks has it."""
+    with one_sentence():
         try:
-            stacks = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+            return client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
+            if error_code(error) != "ValidationError":
                 raise
             raise CommandError(
                 f"there is no stack '{stack}' in this region: run `cdk deploy {stack}`."
             ) from None
-    for entry in stacks[0].get("Outputs", []):
-        if entry.get("OutputKey") == output:
-            return entry.get("OutputValue", "")
+
+
+def outputs(stack: Any) -> dict[str, str]:
+    """The outputs of a stack that ``describe_stack`` gave."""
+    return {entry["OutputKey"]: entry.get("OutputValue", "") for entry in stack.get("Outputs", [])}
+
+
+def stack_output(stack: str, output: str) -> str:
+    """An output of a deployed CloudFormation stack."""
+    found = outputs(describe_stack(stack))
+    if output in found:
+        return found[output]
     raise CommandError(
         f"stack '{stack}' has no output '{output}': deploy it again with `cdk deploy {stack}`."
     )
@@ -70,7 +92,7 @@ def send_signed(
     """One HTTP request to API Gateway, signed (SigV4) with the caller's credentials if there are any."""
     request = AWSRequest(method=method, url=url, data=body, headers=dict(headers or {}))
     session = boto3.Session()
-    with _one_sentence():
+    with one_sentence():
         credentials = session.get_credentials()
         if credentials is not None:
             SigV4Auth(credentials, "execute-api", session.region_name or "us-east-1").add_auth(request)

@@ -15,6 +15,13 @@ _SUBCOMMANDS = {
     "push": "upload a bundle to the registry and give it a version",
     "serve": "the same endpoint on this machine, until Ctrl-C",
     "invoke": "send one request to a deployed endpoint",
+    "size": "latency, cold start and cost at Lambda's memory sizes, and which to take",
+    "cost": "what a month costs at a given traffic, beside other ways to serve",
+    "status": "what a stage serves, from which version, and how it is",
+    "promote": "what one stage serves goes on to another, or a canary gets all traffic",
+    "rollback": "the version before takes over again, or the running rollout is undone",
+    "doctor": "what is wrong with a deployed stage, and what to do about it",
+    "destroy": "remove a stage and all of it that bills",
     "emulate": "AWS on this machine, until Ctrl-C",
 }
 

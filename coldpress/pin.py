@@ -10,17 +10,20 @@ from coldpress.errors import CommandError
 
 
 def pin(config: Path, stage: str, pushed: Pushed) -> None:
-    """Write name, version and digest into ``coldpress.<stage>.model`` of a ``cdk.json``, and nothing else.
+    """Write version and digest into ``coldpress.<stage>`` of a ``cdk.json``, and nothing else.
+
+    They go into ``model``, with the name, or into the model's own object where the stage has ``models``.
 
     The file is written anew as JSON indented by two spaces.
 
     Raises:
-        CommandError: the file is missing, no JSON, or has no such stage.
+        CommandError: the file is missing, no JSON, or has no such stage or model.
     """
-    content, stages = _read(config, stage)
-    stages[stage].setdefault("model", {}).update(
-        name=pushed.name, version=pushed.version, digest=pushed.digest
-    )
+    content, chosen = _read(config, stage, pushed.name)
+    if chosen.get("models"):
+        chosen["models"][pushed.name].update(version=pushed.version, digest=pushed.digest)
+    else:
+        chosen.setdefault("model", {}).update(name=pushed.name, version=pushed.version, digest=pushed.digest)
     partial = config.with_name(f".{config.name}.{os.getpid()}")
     try:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -29,13 +32,13 @@ def pin(config: Path, stage: str, pushed: Pushed) -> None:
         partial.unlink(missing_ok=True)
 
 
-def check(config: Path, stage: str) -> None:
-    """Raise what ``pin`` would raise, before anything is pushed."""
-    _read(config, stage)
+def check(config: Path, stage: str, model: str) -> None:
+    """Raise what ``pin`` would raise, before anything else is done."""
+    _read(config, stage, model)
 
 
-def _read(config: Path, stage: str) -> tuple[Any, dict[str, Any]]:
-    """The whole configuration and, inside it, its stages."""
+def _read(config: Path, stage: str, model: str) -> tuple[Any, dict[str, Any]]:
+    """The whole configuration and, inside it, the stage."""
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -49,4 +52,10 @@ def _read(config: Path, stage: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
         known = ", ".join(stages) if isinstance(stages, dict) and stages else "none"
         raise CommandError(f"{config} has no stage '{stage}' in context.coldpress (it has: {known}).")
-    return content, stages
+    several = stages[stage].get("models")
+    if several and model not in several:
+        raise CommandError(
+            f"{config} has no model '{model}' in context.coldpress.{stage}.models (it has: "
+            f"{', '.join(several)}): add it there first."
+        )
+    return content, stages[stage]

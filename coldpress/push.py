@@ -31,9 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Push, pin if asked, and say what the registry holds now."""
-    verify(options.bundle)
+    manifest = verify(options.bundle)
     if options.pin:
-        check(options.config, options.pin)
+        check(options.config, options.pin, manifest.name)
     bucket = options.bucket or aws.stack_output(aws.REGISTRY_STACK, "BucketName")
     pushed = _push(Registry(bucket, aws.s3_client()), options.bundle)
     if options.pin:

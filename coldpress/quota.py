@@ -21,7 +21,7 @@ def cpu_share(vcpus: float) -> Iterator[Path]:
         NotAllowed: control groups are not writable.
     """
     is_v2 = (_V2 / "cgroup.controllers").exists()
-    folder = (_V2 if is_v2 else _V1) / f"coldpress-bench-{os.getpid()}-{vcpus:g}"
+    folder = (_V2 if is_v2 else _V1) / f"coldpress-{os.getpid()}-{vcpus:g}"
     quota_us = round(vcpus * _PERIOD_US)
     try:
         folder.mkdir()

@@ -1,0 +1,264 @@
+"""What ``coldpress doctor`` looks for: one function a check, each yielding a sentence for what it finds."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bundle.errors import NotFound
+from bundle.registry import Registry
+from coldpress import aws
+from coldpress.deployed import Deployed, Provisioned
+
+Template = dict[str, Any]
+Check = Callable[[Deployed, Template | None], Iterator[str]]
+
+# New accounts may start with it; production begins at 1,000.
+_SMALL_QUOTA = 10
+_IDLE_SHARE = 0.1
+_DRIFT_SECONDS = 300
+_DEPLOYED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+# A rollback or a canary moves the alias, and auto scaling the concurrency, with nobody at fault: other checks
+# look at those.
+_MOVES_BY_DESIGN = ("AWS::Lambda::Alias", "AWS::ApplicationAutoScaling::ScalableTarget")
+
+
+class Skipped(Exception):
+    """A check that cannot be made; the sentence says why."""
+
+
+def stack_status(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """A deployment that failed, or is under way."""
+    status = deployed.description["StackStatus"]
+    if status.endswith("_IN_PROGRESS"):
+        yield f"a deployment is under way ({status}): wait for its end, and ask again."
+    elif status not in _DEPLOYED_WELL:
+        yield (
+            f"the last deployment failed ({status}): read why in the stack's events, mend it, and run "
+            f"`cdk deploy {deployed.stack}`."
+        )
+
+
+def digest(deployed: Deployed, wanted: Template | None) -> Iterator[str]:
+    """An alias that is not on the digest that the stack, or cdk.json, names."""
+    stack, serving = deployed.deployed_digest, deployed.serving
+    if stack and serving.digest != stack:
+        yield (
+            f"the alias serves {serving.digest[:12]} (version {serving.number}), but the stack deployed "
+            f"{stack[:12]}: after a rollback by hand pin what serves (`coldpress rollback --pin`), or deploy."
+        )
+    asked = (wanted or {}).get("Outputs", {}).get(deployed.digest_output, {}).get("Value")
+    if asked and asked not in (stack, serving.digest):
+        yield f"cdk.json asks for {asked[:12]}, which is not deployed: run `cdk deploy {deployed.stack}`."
+
+
+def canary(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Weights on the alias that nobody moves any more."""
+    rollout, other = deployed.rollout(), deployed.canary
+    if other is not None and (rollout is None or not rollout.is_running):
+        version, share = other
+        yield (
+            f"version {version.number} gets {share:.0%} of the requests, and no deployment is running: "
+            "finish with `coldpress promote`, or undo with `coldpress rollback`."
+        )
+    if rollout is not None and rollout.status in ("Failed", "Stopped"):
+        why = f" ({rollout.why})" if rollout.why else ""
+        yield f"CodeDeploy's last deployment {rollout.id} is {rollout.status}{why}: mend it, and deploy."
+
+
+def provisioned(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Provisioned concurrency that failed, is idle, is not there, or bills though nobody asks for it."""
+    configs = deployed.provisioned()
+    is_asked = _asks_for_provisioned(deployed.template)
+    other = deployed.canary
+    serving = {deployed.alias_name, str(deployed.serving.number), str(other[0].number) if other else ""}
+    if is_asked and not configs:
+        yield (
+            "the stack asks for provisioned concurrency, and there is none: look at the scaling activities "
+            "(`aws application-autoscaling describe-scaling-activities --service-namespace lambda`)."
+        )
+    for config in configs:
+        if not is_asked or config.qualifier not in serving:
+            yield (
+                f"provisioned concurrency of '{config.qualifier}' bills, and no request gets there: "
+                f"run `aws lambda delete-provisioned-concurrency-config --function-name {deployed.function} "
+                f"--qualifier {config.qualifier}`."
+            )
+        elif config.status == "FAILED":
+            yield (
+                f"provisioned concurrency of '{config.qualifier}' failed ({config.reason or 'no reason'}): "
+                "read the function's log for what its init says, and roll back until it is mended."
+            )
+        elif config.status == "READY" and (share := _busiest(deployed, config)) < _IDLE_SHARE:
+            yield (
+                f"of the provisioned concurrency of '{config.qualifier}' at most {share:.0%} was in use "
+                "within a day: lower provisioned_concurrency.min, or take the key out and deploy."
+            )
+
+
+def image(deployed: Deployed, wanted: Template | None) -> Iterator[str]:
+    """An image that was built from other code than lies here, or other settings than cdk.json has."""
+    if wanted is None:
+        raise Skipped("cdk.json is not here, or has no model for this stage; name it with --config.")
+    template = deployed.template
+    if _images(template) != _images(wanted):
+        yield f"the image was built from other code than lies here: run `cdk deploy {deployed.stack}`."
+    elif template != wanted:
+        yield (
+            f"cdk.json asks for other settings than are deployed: look at `cdk diff {deployed.stack}`, "
+            "and deploy."
+        )
+
+
+def quota(_deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """An account that may run ten environments at a time."""
+    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
+    if limits["ConcurrentExecutions"] <= _SMALL_QUOTA:
+        yield (
+            f"Lambda runs at most {limits['ConcurrentExecutions']} environments at a time in this account "
+            "and region, for all functions together: ask for 1000 at Service Quotas (Lambda, L-B99A9384)."
+        )
+
+
+def alarms(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Alarms that sound, or that watch what never had data."""
+    found = deployed.alarms()
+    if not found:
+        yield f"the stack has no alarms: run `cdk deploy {deployed.stack}`."
+    for alarm in found:
+        if alarm["StateValue"] == "ALARM":
+            yield f"{alarm['AlarmName']} is in ALARM ({alarm.get('StateReason', '')}): look at the dashboard."
+    if not _has_data("AWS/Lambda", "Invocations", [{"Name": "FunctionName", "Value": deployed.function}]):
+        raise Skipped(
+            "nobody sent a request within two weeks, so no metric has data: send one with `coldpress invoke`."
+        )
+    for alarm in found:
+        for metric in _metrics(alarm):
+            if not _has_data(metric["Namespace"], metric["MetricName"], metric.get("Dimensions", [])):
+                yield (
+                    f"{alarm['AlarmName']} watches {metric['MetricName']}, which had no data within two "
+                    "weeks: compare its dimensions with the metric's in the console."
+                )
+
+
+def drift(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Resources that somebody changed by hand."""
+    client = aws.client("cloudformation")
+    detection = client.detect_stack_drift(StackName=deployed.stack)["StackDriftDetectionId"]
+    deadline = time.monotonic() + _DRIFT_SECONDS
+    while (told := client.describe_stack_drift_detection_status(StackDriftDetectionId=detection))[
+        "DetectionStatus"
+    ] == "DETECTION_IN_PROGRESS":
+        if time.monotonic() > deadline:
+            raise Skipped("CloudFormation has not finished looking: ask again later.")
+        time.sleep(2)
+    if told["DetectionStatus"] != "DETECTION_COMPLETE":
+        raise Skipped(f"CloudFormation could not look ({told.get('DetectionStatusReason')}).")
+    pages = client.describe_stack_resource_drifts(
+        StackName=deployed.stack, StackResourceDriftStatusFilters=["MODIFIED", "DELETED"]
+    )
+    for entry in pages["StackResourceDrifts"]:
+        if entry["ResourceType"] not in _MOVES_BY_DESIGN:
+            paths = sorted(part["PropertyPath"] for part in entry.get("PropertyDifferences", []))
+            yield (
+                f"{entry['LogicalResourceId']} ({entry['ResourceType']}) was changed by hand "
+                f"({', '.join(paths) or 'it is gone'}): undo that, for the next deployment may not."
+            )
+
+
+def golden(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """A rollout that no check of golden answers precedes, or a bundle that lost its golden samples."""
+    if not deployed.update_policy.get("BeforeAllowTrafficHook"):
+        yield (
+            "no check of the golden answers precedes the traffic of a new version: deploy with this "
+            "release's constructs."
+        )
+    registry, serving = Registry(deployed.serving.bucket, aws.s3_client()), deployed.serving
+    try:
+        manifest = registry.manifest(serving.model, serving.digest)
+    except NotFound as error:
+        yield f"the bundle that serves is gone from the registry, so no new environment starts: {error}"
+        return
+    if "golden.npz" not in manifest.files or not manifest.golden_error:
+        yield "the bundle has no golden answers to check: press the model anew with `optimize`."
+
+
+def labels(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Labels in the registry that point at a bundle that is not there."""
+    model, registry = deployed.serving.model, Registry(deployed.serving.bucket, aws.s3_client())
+    for name in registry.labels(model):
+        label = registry.label(model, name)
+        if label is None:
+            continue
+        try:
+            registry.manifest(model, label.digest)
+        except NotFound:
+            yield (
+                f"the label '{name}' of {model} points at {label.digest[:12]}, which the registry does not "
+                f"hold: push that bundle again, or move the label with `coldpress promote --label {name}`."
+            )
+
+
+CHECKS: dict[str, Check] = {
+    "stack": stack_status,
+    "digest": digest,
+    "canary": canary,
+    "provisioned concurrency": provisioned,
+    "image": image,
+    "quota": quota,
+    "alarms": alarms,
+    "drift": drift,
+    "golden check": golden,
+    "labels": labels,
+}
+
+
+def _of_type(template: Template, kind: str) -> list[Any]:
+    return [resource for resource in template["Resources"].values() if resource["Type"] == kind]
+
+
+def _asks_for_provisioned(template: Template) -> bool:
+    """By a scalable target, or by a number on a version or an alias."""
+    kinds = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
+    fixed = [resource for kind in kinds for resource in _of_type(template, kind)]
+    return bool(_of_type(template, "AWS::ApplicationAutoScaling::ScalableTarget")) or any(
+        "ProvisionedConcurrencyConfig" in resource["Properties"] for resource in fixed
+    )
+
+
+def _images(template: Template) -> list[Any]:
+    return [function["Properties"]["Code"] for function in _of_type(template, "AWS::Lambda::Function")]
+
+
+def _busiest(deployed: Deployed, config: Provisioned) -> float:
+    """The largest share in use within the last day; 1 where nothing is known, as after a deployment."""
+    now = datetime.now(UTC)
+    points = aws.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/Lambda",
+        MetricName="ProvisionedConcurrencyUtilization",
+        Dimensions=[
+            {"Name": "FunctionName", "Value": deployed.function},
+            {"Name": "Resource", "Value": f"{deployed.function}:{config.qualifier}"},
+        ],
+        StartTime=now - timedelta(days=1),
+        EndTime=now,
+        Period=3600,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    return max((float(point["Maximum"]) for point in points), default=1.0)
+
+
+def _metrics(alarm: Any) -> list[Any]:
+    """The metrics of an alarm: its own, or those of its expression."""
+    if "MetricName" in alarm:
+        return [alarm]
+    stats = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    return [metric for metric in stats if "MetricName" in metric]
+
+
+def _has_data(namespace: str, name: str, dimensions: list[Any]) -> bool:
+    """Whether CloudWatch lists the metric, as it does for two weeks after its last data."""
+    answer = aws.client("cloudwatch").list_metrics(
+        Namespace=namespace, MetricName=name, Dimensions=dimensions
+    )
+    return bool(answer["Metrics"])

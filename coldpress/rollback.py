@@ -1,0 +1,98 @@
+"""``coldpress rollback``: the retained version before takes over again, or the running rollout is undone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bundle.registry import Pushed
+from coldpress import aws
+from coldpress.deployed import Deployed, Rollout, Version, add_arguments, get_event, open_one
+from coldpress.errors import CommandError
+from coldpress.pin import check, pin
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what the subcommand takes."""
+    add_arguments(parser)
+    parser.add_argument(
+        "--to",
+        type=int,
+        metavar="VERSION",
+        help="the function's version to go back to (default: the one before; see `coldpress status`)",
+    )
+    parser.add_argument(
+        "--pin",
+        metavar="STAGE",
+        help="write the model that serves then into this stage, so that the next `cdk deploy` keeps it",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
+    )
+
+
+@aws.one_sentence()
+def run(options: argparse.Namespace) -> int:
+    """Undo what is under way, else move the alias back; say what serves then."""
+    deployed = open_one(options.stack, options.model)
+    if options.pin:
+        check(options.config, options.pin, deployed.serving.model)
+    rollout = deployed.rollout()
+    if rollout is not None and rollout.is_running and options.to is None:
+        _stop(rollout)
+        serves = deployed.serving
+    else:
+        serves = _target(deployed, options.to)
+        _check_answers(deployed, serves)
+        kept = {config.qualifier for config in deployed.provisioned()}
+        before = deployed.serving
+        deployed.move_alias(serves)
+        if str(before.number) in kept and str(serves.number) not in kept:
+            sys.stdout.write(
+                f"version {serves.number} has no provisioned concurrency, so it serves on demand; deploy it "
+                "to have some\n"
+            )
+        sys.stdout.write(
+            f"{deployed.alias_name} -> version {serves.number}: {serves.model} version "
+            f"{serves.model_version}, digest {serves.digest}\n"
+        )
+    if options.pin:
+        number = int(serves.model_version) if serves.model_version.isdecimal() else 1
+        pin(options.config, options.pin, Pushed(serves.model, serves.digest, number, created=False))
+        sys.stdout.write(f"{options.config}: stage {options.pin} is pinned to it\n")
+    elif serves.digest != deployed.deployed_digest:
+        sys.stdout.write(
+            "The stack still names the newer digest, and the next deployment would bring it back: "
+            "pin this one, with --pin STAGE.\n"
+        )
+    return 0
+
+
+def _stop(rollout: Rollout) -> None:
+    """Let CodeDeploy move the traffic back itself: CloudFormation waits for it, and learns of it."""
+    aws.client("codedeploy").stop_deployment(deploymentId=rollout.id, autoRollbackEnabled=True)
+    sys.stdout.write(f"CodeDeploy's deployment {rollout.id} is being stopped and rolled back\n")
+
+
+def _target(deployed: Deployed, wanted: int | None) -> Version:
+    if wanted is not None:
+        return deployed.version(wanted)
+    if deployed.canary is not None:
+        return deployed.serving  # the old one still has most of the traffic; it gets the rest back
+    older = [version for version in deployed.versions if version.number < deployed.serving.number]
+    if not older:
+        raise CommandError(
+            f"{deployed.function} has no version before {deployed.serving.number} to go back to: "
+            "pin an older model, and deploy it."
+        )
+    return older[0]
+
+
+def _check_answers(deployed: Deployed, version: Version) -> None:
+    """An old version may have lost its bundle, or be asleep: find out before the traffic does."""
+    answer = deployed.invoke(version, get_event("/v2/health/ready"))
+    status = answer.get("statusCode") if isinstance(answer, dict) else None
+    if status != 200:
+        raise CommandError(
+            f"version {version.number} is not ready (it answers {status}), so the alias was not moved: "
+            "name another with --to."
+        )

@@ -1,0 +1,245 @@
+"""`coldpress status`, `promote`, `rollback`, `doctor` and `destroy`, against a stage in the emulator."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundle.registry import Registry
+from coldpress.main import main
+from emulator.server import Emulator
+from tests.coldpress.stages import BUCKET, Account
+from tests.handlers.bundles import write_bundle
+from tests.handlers.models import affine
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with (
+        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in emulator.environment().items():
+            patch.setenv(name, value)
+        yield Account(emulator)
+
+
+@pytest.fixture(scope="module")
+def digests(account: Account, pressed: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two bundles of one model in the registry, the second without golden answers."""
+    second = write_bundle(tmp_path_factory.mktemp("second"), affine(), name="classifier")
+    registry = Registry(BUCKET, account.client("s3"))
+    return [registry.push(bundle).digest for bundle in (pressed, second)]
+
+
+@pytest.fixture
+def stack(account: Account, digests: list[str], request: pytest.FixtureRequest) -> str:
+    """A stage that served the first bundle, and serves the second."""
+    name = "s-" + request.node.name.replace("_", "-").replace("[", "-").replace("]", "")[-60:].strip("-")
+    account.deploy(name, digests[0])
+    account.deploy(name, digests[1], version=2)
+    return name
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A command in an empty folder: its exit status, and all that it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        status = main(arguments)
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
+    return run
+
+
+def test_status_says_what_serves_and_what_is_kept(run: Any, stack: str, digests: list[str]) -> None:
+    status, told = run("status", stack, "--json")
+    assert status == 0
+    (stage,) = json.loads(told)
+    assert stage["traffic"] == {"2": 1.0}
+    assert stage["deployed_digest"] == digests[1]
+    assert [(v["version"], v["model_version"], v["digest"]) for v in stage["versions"]] == [
+        (2, "2", digests[1]),
+        (1, "1", digests[0]),
+    ]
+    assert len(stage["alarms"]) == 1
+    assert stage["rollout"] is None
+    _, told = run("status", stack)
+    assert "live -> version 2 (100%)" in told
+    assert f"*    2  classifier version 2, digest {digests[1][:12]}, 1769 MB" in told
+    assert f"     1  classifier version 1, digest {digests[0][:12]}, 1769 MB" in told
+
+
+def test_rollback_goes_to_the_version_before_and_says_to_pin(
+    run: Any, account: Account, stack: str, digests: list[str], tmp_path: Path
+) -> None:
+    status, told = run("rollback", stack)
+    assert status == 0, told
+    assert f"live -> version 1: classifier version 1, digest {digests[0]}" in told
+    assert "pin this one" in told
+    assert account.alias(stack)["FunctionVersion"] == "1"
+    status, told = run("rollback", stack)
+    assert status == 2
+    assert "no version before 1 to go back to" in told
+    config = tmp_path / "cdk.json"
+    config.write_text('{"context": {"coldpress": {"dev": {"model": {"name": "classifier"}}}}}')
+    assert run("rollback", stack, "--to", "1", "--pin", "dev", "--config", str(config))[0] == 0
+    pinned = json.loads(config.read_text())["context"]["coldpress"]["dev"]["model"]
+    assert pinned == {"name": "classifier", "version": 1, "digest": digests[0]}
+
+
+def test_a_version_that_is_not_ready_gets_no_traffic(run: Any, account: Account, stack: str) -> None:
+    function = account.output(stack, "FunctionName")
+    lambda_ = account.client("lambda")
+    # As if its image were gone from the repository.
+    lambda_.update_function_code(FunctionName=function, ImageUri="gone:1")
+    lambda_.publish_version(FunctionName=function)
+    status, told = run("rollback", stack, "--to", "3")
+    assert status == 2, told
+    assert account.alias(stack)["FunctionVersion"] == "2"
+
+
+def test_a_canary_is_undone_or_finished(run: Any, account: Account, stack: str) -> None:
+    function = account.output(stack, "FunctionName")
+
+    def begin() -> None:
+        account.client("lambda").update_alias(
+            FunctionName=function,
+            Name="live",
+            FunctionVersion="1",
+            RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}},
+        )
+
+    begin()
+    assert "version 1 (90%), version 2 (10%)" in run("status", stack)[1]
+    status, told = run("doctor", stack)
+    assert status == 1
+    assert "version 2 gets 10% of the requests, and no deployment is running" in told
+    assert "in the middle of a canary" in run("promote", stack, "--label", "prod")[1]
+    assert run("rollback", stack)[0] == 0
+    assert account.alias(stack)["FunctionVersion"] == "1"
+    assert not (account.alias(stack).get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+    begin()
+    status, told = run("promote", stack)
+    assert status == 0, told
+    assert account.alias(stack)["FunctionVersion"] == "2"
+    assert not (account.alias(stack).get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+    status, told = run("promote", stack)
+    assert status == 2
+    assert "has no canary to finish" in told
+
+
+def test_promote_moves_a_label_and_pins_another_stage(
+    run: Any, account: Account, stack: str, digests: list[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "cdk.json"
+    config.write_text(
+        json.dumps({"context": {"coldpress": {"prod": {"models": {"classifier": {}, "other": {}}}}}})
+    )
+    status, told = run("promote", stack, "--label", "best", "--pin", "prod", "--config", str(config))
+    assert status == 0, told
+    assert "deploy with `cdk deploy coldpress-prod`" in told
+    label = Registry(BUCKET, account.client("s3")).label("classifier", "best")
+    assert label is not None
+    assert label.digest == digests[1]
+    models = json.loads(config.read_text())["context"]["coldpress"]["prod"]["models"]
+    assert models == {"classifier": {"version": 2, "digest": digests[1]}, "other": {}}
+    config.write_text('{"context": {"coldpress": {"prod": {"models": {"other": {}}}}}}')
+    status, told = run("promote", stack, "--pin", "prod", "--config", str(config))
+    assert status == 2
+    assert "has no model 'classifier'" in told
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(
+    run: Any, account: Account, stack: str, digests: list[str]
+) -> None:
+    s3, missing = account.client("s3"), "0" * 64
+    s3.put_object(Bucket=BUCKET, Key="models/classifier/labels/lost", Body=missing)
+    name = account.client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId="Errors"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    account.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    assert run("rollback", stack)[0] == 0
+    status, told = run("doctor", stack)
+    assert status == 1
+    for sentence in (
+        f"digest: the alias serves {digests[0][:12]} (version 1), but the stack deployed {digests[1][:12]}",
+        f"alarms: {name} is in ALARM (test)",
+        "golden check: no check of the golden answers precedes the traffic",
+        f"labels: the label 'lost' of classifier points at {missing[:12]}, which the registry does not hold",
+        "not checked, image: cdk.json is not here",
+    ):
+        assert sentence in told
+    for line in told.splitlines():
+        assert line.endswith((".", ").")), line
+    s3.delete_object(Bucket=BUCKET, Key="models/classifier/labels/lost")
+
+
+def test_doctor_misses_the_golden_answers_and_the_bundle(
+    run: Any, account: Account, stack: str, digests: list[str]
+) -> None:
+    assert "the bundle has no golden answers to check" in run("doctor", stack)[1]
+    account.deploy(stack, "1" * 64, version=3)
+    assert "the bundle that serves is gone from the registry" in run("doctor", stack)[1]
+
+
+def test_destroy_asks_and_leaves_the_registry_alone(run: Any, account: Account, stack: str) -> None:
+    function = account.output(stack, "FunctionName")
+    status, told = run("destroy", stack)
+    assert status == 2
+    assert "add --force" in told
+    account.client("cloudformation").update_termination_protection(
+        StackName=stack, EnableTerminationProtection=True
+    )
+    status, told = run("destroy", stack, "--force")
+    assert status == 2
+    assert "is protected" in told
+    account.client("cloudformation").update_termination_protection(
+        StackName=stack, EnableTerminationProtection=False
+    )
+    status, told = run("destroy", stack, "--force")
+    assert status == 0, told
+    assert f"{stack} is gone" in told
+    assert f"kept: the bundles of classifier in s3://{BUCKET}/models/classifier/" in told
+    assert "left behind" not in told
+    functions = account.client("lambda").list_functions()["Functions"]
+    assert function not in {entry["FunctionName"] for entry in functions}
+    assert account.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] > 0
+    status, told = run("status", stack)
+    assert status == 2
+    assert f"there is no stack '{stack}'" in told
+
+
+def test_live_measures_what_is_deployed_and_touches_nothing(run: Any, account: Account, stack: str) -> None:
+    run("rollback", stack)  # the echoing image takes any sample; only the first bundle has some
+    before = account.alias(stack)
+    status, told = run("size", "--live", stack, "--requests", "3", "--json")
+    assert status == 0, told
+    measured = json.loads(told)
+    assert [row["memory_mb"] for row in measured["rows"]] == [1769]
+    assert measured["recommended"]["latency_ms"] > 0
+    assert "Only one memory size" in measured["notes"][0]
+    after = account.alias(stack)
+    assert (after["FunctionVersion"], after["RevisionId"]) == (
+        before["FunctionVersion"],
+        before["RevisionId"],
+    )
+
+
+@pytest.mark.parametrize("command", ["status", "promote", "rollback", "doctor", "destroy"])
+def test_another_stack_is_one_sentence(run: Any, account: Account, command: str) -> None:
+    cloudformation = account.client("cloudformation")
+    known = {entry["StackName"] for entry in cloudformation.describe_stacks()["Stacks"]}
+    if "other" not in known:
+        template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+        cloudformation.create_stack(StackName="other", TemplateBody=json.dumps(template))
+    for stack, sentence in (("nowhere", "there is no stack 'nowhere'"), ("other", "serves no model")):
+        status, told = run(command, stack)
+        assert status == 2
+        assert sentence in told
+        assert told.count("\n") == 1
