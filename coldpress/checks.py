@@ -159,10 +159,11 @@ def drift(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
     )
     for entry in pages["StackResourceDrifts"]:
         if entry["ResourceType"] not in _MOVES_BY_DESIGN:
-            paths = sorted(part["PropertyPath"] for part in entry.get("PropertyDifferences", []))
+            paths = ", ".join(sorted(part["PropertyPath"] for part in entry.get("PropertyDifferences", [])))
+            what = "deleted" if entry["StackResourceDriftStatus"] == "DELETED" else "changed"
             yield (
-                f"{entry['LogicalResourceId']} ({entry['ResourceType']}) was changed by hand "
-                f"({', '.join(paths) or 'it is gone'}): undo that, for the next deployment may not."
+                f"{entry['LogicalResourceId']} ({entry['ResourceType']}) was {what} by hand"
+                f"{f' ({paths})' if paths else ''}: undo that, for the next deployment may not."
             )
 
 
