@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from xml.sax.saxutils import escape
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from emulator import settings
+from emulator import alarms, codedeploy, control, lambda_metrics, metrics, settings
+from emulator.clock import CLOCK
 from emulator.cloudformation import types
 from emulator.environments import CannotStart, Environments, Throttled
 from emulator.events import HttpRequest
 from emulator.functions import FunctionNotFound, current_versions, resolve
 from emulator.gateway import Gateway
 from emulator.images import ImageStore, InvalidImage
+from emulator.provisioned import PATH as PROVISIONED_PATH
+from emulator.provisioned import ProvisionedConcurrency
+from emulator.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 _INVOCATION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
@@ -35,13 +40,29 @@ class Application:
         self._environments = Environments(ImageStore(state_dir / "images"), state_dir / "logs")
         self._gateway = Gateway(self._environments)
         self._moto = DomainDispatcherApplication(create_backend_app)
-        types.register(after_deployment=lambda: self._environments.keep_only(current_versions()))
+        self._provisioned = ProvisionedConcurrency(self._environments)
+        scaling = Scaling(self._provisioned)
+        for part in (alarms, codedeploy, metrics, scaling):
+            part.install()
+        types.register(after_deployment=self._follow_deployment)
+        CLOCK.start(
+            lambda _: self._environments.read_logs(),
+            alarms.evaluate,
+            lambda _: self._provisioned.follow(),
+            scaling.run,
+        )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
         path: str = environ["RAW_URI"].partition("?")[0]
         if path.startswith(settings.API_PREFIX):
             return self._answer_api(environ, path)(environ, start_response)
+        if path.startswith(settings.CONTROL_PREFIX):
+            return control.answer(Request(environ), path)(environ, start_response)
+        if provisioned := PROVISIONED_PATH.fullmatch(path):
+            request = Request(environ)
+            answered = self._provisioned.answer(request, provisioned[1], _region(request))
+            return answered(environ, start_response)
         invocation = _INVOCATION.fullmatch(path)
         if invocation and environ["REQUEST_METHOD"] == "POST":
             return self._answer_invoke(environ, unquote(invocation[1]))(environ, start_response)
@@ -54,11 +75,18 @@ class Application:
 
     def close(self) -> None:
         """Stop all environments."""
+        CLOCK.close()
+        self._provisioned.close()
         self._gateway.close()
         self._environments.close()
 
+    def _follow_deployment(self) -> None:
+        self._environments.keep_only(current_versions())
+        self._provisioned.follow()
+
     def _answer_api(self, environ: Environ, path: str) -> Response:
         request = Request(environ)
+        began = time.monotonic()
         answer = self._gateway.answer(
             HttpRequest(
                 method=request.method,
@@ -70,6 +98,9 @@ class Application:
                 protocol=environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
             )
         )
+        api_id = path.removeprefix(settings.API_PREFIX).partition("/")[0]
+        latency_ms = (time.monotonic() - began) * 1000
+        lambda_metrics.answered(api_id, status=answer.status, latency_ms=latency_ms)
         response = Response(answer.body, status=answer.status)
         response.headers.clear()
         for name, value in answer.headers:
@@ -79,13 +110,11 @@ class Application:
     def _answer_invoke(self, environ: Environ, name: str) -> Response:
         """Lambda's Invoke API: synchronous, asynchronous (not retried) and dry run."""
         request = Request(environ)
-        scope = _REGION_IN_SCOPE.search(request.headers.get("Authorization", ""))
-        region = scope[1] if scope else settings.REGION
         payload = request.get_data() or b"{}"
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         try:
             _check_payload(payload)
-            function = resolve(name, request.args.get("Qualifier"), region)
+            function = resolve(name, request.args.get("Qualifier"), _region(request))
             if kind == "DryRun":
                 return Response(status=204)
             result = self._environments.invoke(function, payload)
@@ -98,6 +127,12 @@ class Application:
         if result.error:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
+
+
+def _region(request: Request) -> str:
+    """The region that a request was signed for."""
+    scope = _REGION_IN_SCOPE.search(request.headers.get("Authorization", ""))
+    return scope[1] if scope else settings.REGION
 
 
 def _failure(error: Exception) -> Response:

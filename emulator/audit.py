@@ -170,6 +170,12 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     "AWS::CloudWatch::Dashboard": lambda r: r.service("cloudwatch").get_dashboard(
         DashboardName=r.physical_id
     ),
+    "AWS::CodeDeploy::Application": lambda r: r.service("codedeploy").get_application(
+        applicationName=r.physical_id
+    ),
+    "AWS::CodeDeploy::DeploymentGroup": lambda r: r.service("codedeploy").get_deployment_group(
+        applicationName=r.id_of("ApplicationName"), deploymentGroupName=r.physical_id
+    ),
     "AWS::IAM::Role": lambda r: r.service("iam").get_role(RoleName=r.physical_id),
     "AWS::Lambda::Alias": _alias,
     "AWS::Lambda::Function": _function,

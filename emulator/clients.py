@@ -25,6 +25,6 @@ def client_at(endpoint_url: str, service: str, region: str) -> Any:
         aws_secret_access_key=settings.SECRET_ACCESS_KEY,
         region_name=region,
     )
-    return session.client(
-        service, endpoint_url=endpoint_url, config=Config(retries={"total_max_attempts": 1})
-    )
+    # A function may run for fifteen minutes, and a stack is updated within one call.
+    config = Config(retries={"total_max_attempts": 1}, read_timeout=900, max_pool_connections=64)
+    return session.client(service, endpoint_url=endpoint_url, config=config)

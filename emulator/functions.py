@@ -1,7 +1,7 @@
 """Which function version answers a request: names, ARNs, qualifiers and aliases resolved in moto's Lambda."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
@@ -29,7 +29,9 @@ class FunctionVersion:
     entry_point: tuple[str, ...]
     command: tuple[str, ...]
     working_directory: str
-    concurrency: int
+    # These change without a new version, and make no other environment.
+    reserved: int | None = field(compare=False)  # concurrency; None shares the account's
+    asked_for: str = field(compare=False)  # the qualifier that led here: an alias, a version or nothing
 
 
 def resolve(name: str, qualifier: str | None, region: str) -> FunctionVersion:
@@ -43,7 +45,8 @@ def resolve(name: str, qualifier: str | None, region: str) -> FunctionVersion:
     if name.startswith("arn:"):
         region, name = name.split(":")[3], name.split(":", 6)[6]
     name, _, in_name = name.partition(":")
-    qualifier = in_name or qualifier or "$LATEST"
+    asked_for = in_name or qualifier or ""
+    qualifier = asked_for or "$LATEST"
     storage = lambda_backends[settings.ACCOUNT][region]._lambdas
     if name not in storage._functions:
         raise FunctionNotFound(f"Function not found: {_arn(region, name, qualifier)}")
@@ -54,8 +57,8 @@ def resolve(name: str, qualifier: str | None, region: str) -> FunctionVersion:
     version = storage._get_latest(name) if qualifier == "$LATEST" else storage._get_version(name, qualifier)
     if version is None:
         raise FunctionNotFound(f"Function not found: {_arn(region, name, qualifier)}")
-    concurrency = storage._get_latest(name).reserved_concurrency
-    return _version(version, qualifier, region, concurrency)
+    reserved = storage._get_latest(name).reserved_concurrency
+    return _version(version, qualifier, region, None if reserved is None else int(reserved), asked_for)
 
 
 def _arn(region: str, name: str, qualifier: str) -> str:
@@ -77,7 +80,7 @@ def _weights(alias: Any) -> dict[str, float]:
 
 
 def _version(
-    function: LambdaFunction, qualifier: str, region: str, concurrency: int | str | None
+    function: LambdaFunction, qualifier: str, region: str, reserved: int | None, asked_for: str
 ) -> FunctionVersion:
     image = function.image_config
     return FunctionVersion(
@@ -91,8 +94,15 @@ def _version(
         entry_point=tuple(image.entry_point or ()),
         command=tuple(image.cmd or ()),
         working_directory=image.working_directory or "",
-        concurrency=settings.MAX_CONCURRENCY if concurrency is None else int(concurrency),
+        reserved=reserved,
+        asked_for=asked_for,
     )
+
+
+def has_weights(name: str, qualifier: str, region: str) -> bool:
+    """Whether ``qualifier`` is an alias that gives some of its calls to another version."""
+    alias = lambda_backends[settings.ACCOUNT][region]._lambdas._get_function_aliases(name).get(qualifier)
+    return alias is not None and bool(_weights(alias))
 
 
 def current_versions() -> set[FunctionVersion]:

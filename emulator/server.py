@@ -1,6 +1,9 @@
 """Starting and stopping the emulator: in this process (``main``) or as one of its own (``Emulator``)."""
 
 import argparse
+import contextlib
+import http.client
+import json
 import logging
 import os
 import shlex
@@ -9,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from emulator import settings
 
@@ -89,6 +93,34 @@ class Emulator:
             self._process = None
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def advance(self, seconds: float) -> None:
+        """Let emulated time pass: what is due until then is done when this returns."""
+        self._clock("POST", {"advance_seconds": seconds})
+
+    @contextlib.contextmanager
+    def held_clock(self) -> Iterator[None]:
+        """Within this, a rollout waits for ``advance``, and does not let the time pass by itself."""
+        self._clock("POST", {"hold": True})
+        try:
+            yield
+        finally:
+            self._clock("POST", {"hold": False})
+
+    def now(self) -> float:
+        """Emulated time, in seconds since 1970."""
+        return float(self._clock("GET")["now"])
+
+    def _clock(self, method: str, change: dict[str, Any] | None = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(self.url.partition("//")[2])
+        with contextlib.closing(connection):
+            body = json.dumps(change) if change else None
+            connection.request(method, f"{settings.CONTROL_PREFIX}clock", body)
+            response = connection.getresponse()
+            content: dict[str, Any] = json.load(response)
+        if response.status != http.HTTPStatus.OK:
+            raise ValueError(content["message"])
+        return content
 
     def environment(self) -> dict[str, str]:
         """What to add to a process's environment so that AWS's tools and SDKs, and cdk, use the emulator."""

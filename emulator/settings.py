@@ -11,13 +11,15 @@ DEFAULT_PORT = 4566
 
 # The deployed APIs, on the emulator's own port: /_apis/<api id>/<path>.
 API_PREFIX = "/_apis/"
+# What no AWS has: the clock, and where custom resources put their answers.
+CONTROL_PREFIX = "/_emulator/"
 
 # Lambda's limit on a synchronous payload, and API Gateway's on a body and on waiting for an integration.
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 MAX_BODY_BYTES = 10 * 1024 * 1024
 INTEGRATION_TIMEOUT_SECONDS = 30.0
-# Environments of one function at a time where it reserves no concurrency (an account's own limit in AWS).
-MAX_CONCURRENCY = 10
+# Requests at a time of all functions that reserve no concurrency: what new accounts have in AWS.
+ACCOUNT_CONCURRENCY = 10
 
 _PORT_VARIABLE = "MOTO_PORT"  # moto's name for it: it sends requests to itself
 

@@ -7,7 +7,7 @@ from emulator.cloudformation.resource import Properties, Resource
 
 
 class ScalableTarget(Resource):
-    """What may scale and how far; nothing scales in the emulator."""
+    """What may scale and how far; ``emulator.scaling`` does it for provisioned concurrency."""
 
     TYPE = "AWS::ApplicationAutoScaling::ScalableTarget"
 

@@ -7,7 +7,7 @@ from emulator.cloudformation.resource import Properties, Resource
 
 
 class ScalingPolicy(Resource):
-    """How a target scales; nothing scales in the emulator."""
+    """How a target scales; ``emulator.scaling`` does it for provisioned concurrency."""
 
     TYPE = "AWS::ApplicationAutoScaling::ScalingPolicy"
     NAME_PROPERTY = "PolicyName"

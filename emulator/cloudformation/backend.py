@@ -13,6 +13,8 @@ from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import OutputMap, ResourceMap
 from moto.cloudformation.utils import generate_stack_id
 
+from emulator.addresses import localise
+from emulator.cloudformation.custom_resource import CustomResource
 from emulator.cloudformation.deployment import (
     Deployment,
     ResourceFailed,
@@ -223,7 +225,7 @@ def _complete(backend: CloudFormationBackend, stack: Stack, status: str, reason:
     stack.output_map = stack._create_output_map()
     for export in stack.exports:
         backend.exports[export.name] = export
-    stack.outputs  # noqa: B018 - outputs are resolved when first read: let a wrong one fail here
+    localise(stack)  # outputs are resolved when first read: a wrong one fails here
     for notify in _AFTER_DEPLOYMENT:
         notify()
     _finish(stack, status, reason)
@@ -280,6 +282,8 @@ def install(resource_types: list[Any], after_deployment: Callable[[], None]) -> 
         if model is not Resource and model.cloudformation_type() not in ours
     ]
     all_types = [*resource_types, *others]
+    _parsing: Any = parsing
+    _parsing.CustomModel = CustomResource
     parsing.get_model_list = lambda: all_types  # type: ignore[assignment]
     parsing.get_model_map.cache_clear()
     parsing.get_name_type_map.cache_clear()

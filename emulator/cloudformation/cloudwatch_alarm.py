@@ -7,7 +7,7 @@ from emulator.cloudformation.resource import Properties, Resource
 
 
 class Alarm(Resource):
-    """An alarm; moto keeps it and never evaluates it."""
+    """An alarm; ``emulator.alarms`` evaluates it."""
 
     TYPE = "AWS::CloudWatch::Alarm"
     NAME_PROPERTY = "AlarmName"
@@ -16,6 +16,7 @@ class Alarm(Resource):
     @classmethod
     def create(cls, name: str, properties: Properties, region: str) -> Self:
         """PutMetricAlarm."""
+        _check(properties)
         cloudwatch = client("cloudwatch", region)
         cloudwatch.put_metric_alarm(**{**properties, "AlarmName": name})
         arn = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"]
@@ -25,6 +26,7 @@ class Alarm(Resource):
         """PutMetricAlarm again, unless it has another name now."""
         if properties.get("AlarmName") != self.properties.get("AlarmName"):
             return False
+        _check(properties)
         client("cloudwatch", self.region).put_metric_alarm(
             **{**properties, "AlarmName": self.physical_resource_id}
         )
@@ -33,3 +35,8 @@ class Alarm(Resource):
     def remove(self) -> None:
         """DeleteAlarms."""
         client("cloudwatch", self.region).delete_alarms(AlarmNames=[self.physical_resource_id])
+
+
+def _check(properties: Properties) -> None:
+    if "Metrics" in properties:
+        raise NotImplementedError("The emulator evaluates alarms on one metric: no metric math.")

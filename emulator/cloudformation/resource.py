@@ -29,6 +29,8 @@ class Resource(CloudFormationModel):
         self.region = region
         self.properties = properties
         self.attributes = attributes or {}
+        # Of the template's UpdatePolicy, what is to be kept in the update under way; none in a rollback.
+        self.update_policy: Properties = {}
 
     @classmethod
     def create(cls, name: str, properties: Properties, region: str) -> Self:
@@ -102,3 +104,10 @@ class Resource(CloudFormationModel):
     def delete(self, account_id: str, region: str) -> None:  # noqa: ARG002 - the resource knows
         """Delete the resource."""
         self.remove()
+
+
+def lower_camel(value: Any) -> Any:
+    """A template's properties as some APIs write their keys: ``DeploymentStyle`` is ``deploymentStyle``."""
+    if isinstance(value, dict):
+        return {f"{key[0].lower()}{key[1:]}": lower_camel(item) for key, item in value.items()}
+    return [lower_camel(item) for item in value] if isinstance(value, list) else value

@@ -3,14 +3,31 @@
 from collections.abc import Callable
 
 from emulator.cloudformation import backend, termination_protection
+from emulator.cloudformation.apigateway_account import Account
+from emulator.cloudformation.apigateway_api_key import ApiKey
+from emulator.cloudformation.apigateway_base_path_mapping import BasePathMapping
+from emulator.cloudformation.apigateway_deployment import RestDeployment
+from emulator.cloudformation.apigateway_domain_name import RestDomainName
+from emulator.cloudformation.apigateway_rest_api import RestApi
+from emulator.cloudformation.apigateway_stage import RestStage
+from emulator.cloudformation.apigateway_usage_plan import UsagePlan
+from emulator.cloudformation.apigateway_usage_plan_key import UsagePlanKey
 from emulator.cloudformation.apigatewayv2_api import Api
+from emulator.cloudformation.apigatewayv2_api_mapping import ApiMapping
+from emulator.cloudformation.apigatewayv2_authorizer import Authorizer
+from emulator.cloudformation.apigatewayv2_domain_name import DomainName
 from emulator.cloudformation.apigatewayv2_integration import Integration
 from emulator.cloudformation.apigatewayv2_route import Route
 from emulator.cloudformation.apigatewayv2_stage import Stage
 from emulator.cloudformation.applicationautoscaling_scalable_target import ScalableTarget
 from emulator.cloudformation.applicationautoscaling_scaling_policy import ScalingPolicy
+from emulator.cloudformation.budgets_budget import Budget
 from emulator.cloudformation.cdk_metadata import CdkMetadata
 from emulator.cloudformation.cloudwatch_alarm import Alarm
+from emulator.cloudformation.codedeploy_application import Application
+from emulator.cloudformation.codedeploy_deployment_config import DeploymentConfig
+from emulator.cloudformation.codedeploy_deployment_group import DeploymentGroup
+from emulator.cloudformation.custom_resource import CustomResource
 from emulator.cloudformation.lambda_alias import Alias
 from emulator.cloudformation.lambda_function import Function
 from emulator.cloudformation.lambda_permission import Permission
@@ -19,23 +36,42 @@ from emulator.cloudformation.resource import Resource
 from emulator.cloudformation.s3_bucket_policy import BucketPolicy
 from emulator.cloudformation.sns_subscription import Subscription
 from emulator.cloudformation.sns_topic_policy import TopicPolicy
+from emulator.cloudformation.wafv2_web_acl_association import WebAclAssociation
 
 RESOURCE_TYPES: list[type[Resource]] = [
+    Account,
     Alarm,
     Alias,
     Api,
+    ApiKey,
+    ApiMapping,
+    Application,
+    Authorizer,
+    BasePathMapping,
     BucketPolicy,
+    Budget,
     CdkMetadata,
+    CustomResource,
+    DeploymentConfig,
+    DeploymentGroup,
+    DomainName,
     Function,
     Integration,
     Permission,
+    RestApi,
+    RestDeployment,
+    RestDomainName,
+    RestStage,
     Route,
     ScalableTarget,
     ScalingPolicy,
     Stage,
     Subscription,
     TopicPolicy,
+    UsagePlan,
+    UsagePlanKey,
     Version,
+    WebAclAssociation,
 ]
 
 

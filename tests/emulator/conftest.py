@@ -16,7 +16,9 @@ import pytest
 
 from emulator import settings
 from emulator.clients import client_at
+from emulator.images import ImageStore
 from emulator.server import Emulator
+from tests.emulator.stacks import Stack
 
 HERE = Path(__file__).parent
 CDK = HERE.parents[1] / "node_modules" / "aws-cdk" / "bin" / "cdk"
@@ -83,6 +85,22 @@ def echo(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Deploy
     ):
         assert done.returncode == 0, done.stdout + done.stderr
     return deployment
+
+
+@pytest.fixture(scope="session")
+def echo_image(emulator: Emulator) -> None:
+    """The image ``echo:1``, for functions that no CDK app makes."""
+    context = HERE / "echo" / "image"
+    ImageStore(emulator.state_dir / "images").build("echo:1", context, context / "Dockerfile", {})
+
+
+@pytest.fixture
+def stack(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack of the test's own, deleted afterwards."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    stack = Stack(emulator, name)
+    yield stack
+    stack.cloudformation.delete_stack(StackName=name)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,6 @@ from botocore.exceptions import ClientError
 
 from emulator import settings
 from emulator.clients import client_at
-from emulator.images import ImageStore
-
-ECHO = Path(__file__).parent / "echo" / "image"
 
 
 class Function:
@@ -31,8 +28,7 @@ class Function:
 
 
 @pytest.fixture(scope="module")
-def make_function(emulator):
-    ImageStore(emulator.state_dir / "images").build("echo:1", ECHO, ECHO / "Dockerfile", {})
+def make_function(emulator, echo_image):
     iam = client_at(emulator.url, "iam", settings.REGION)
     role = iam.create_role(RoleName="environments", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
 

@@ -5,8 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from emulator import settings
-from emulator.clients import client_at
+from tests.emulator.stacks import Stack
 
 FUNCTION = {
     "Type": "AWS::Lambda::Function",
@@ -27,49 +26,6 @@ ALIAS = {
         "Name": "live",
     },
 }
-
-
-class Stack:
-    def __init__(self, emulator, name):
-        self.emulator = emulator
-        self.name = name
-        self.cloudformation = self.client("cloudformation")
-
-    def client(self, service):
-        return client_at(self.emulator.url, service, settings.REGION)
-
-    def create(self, resources, **more):
-        template = json.dumps({"Resources": resources, **more})
-        self.cloudformation.create_stack(StackName=self.name, TemplateBody=template)
-
-    def update(self, resources, **more):
-        template = json.dumps({"Resources": resources, **more})
-        self.cloudformation.update_stack(StackName=self.name, TemplateBody=template)
-
-    @property
-    def status(self):
-        return self.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]["StackStatus"]
-
-    @property
-    def physical_ids(self):
-        resources = self.cloudformation.describe_stack_resources(StackName=self.name)["StackResources"]
-        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
-
-    def reasons(self, status):
-        events = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"] == status]
-
-    @property
-    def topics(self):
-        return {topic["TopicArn"].rpartition(":")[2] for topic in self.client("sns").list_topics()["Topics"]}
-
-
-@pytest.fixture
-def stack(emulator, request):
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-    stack = Stack(emulator, name)
-    yield stack
-    stack.cloudformation.delete_stack(StackName=name)
 
 
 def topic(name, **more):
@@ -176,10 +132,10 @@ def test_deletion_keeps_what_is_to_be_retained(stack):
 
 def test_an_unknown_type_is_refused_by_name_before_anything_is_made(stack):
     with pytest.raises(
-        ClientError, match=r"Unrecognized resource types: \[AWS::GameLift::Fleet, Custom::Thing\]"
+        ClientError, match=r"Unrecognized resource types: \[AWS::EKS::Addon, AWS::GameLift::Fleet\]"
     ):
         stack.create(
-            {"T": topic("never"), "F": {"Type": "AWS::GameLift::Fleet"}, "C": {"Type": "Custom::Thing"}}
+            {"T": topic("never"), "F": {"Type": "AWS::GameLift::Fleet"}, "C": {"Type": "AWS::EKS::Addon"}}
         )
     assert "never" not in stack.topics
 

@@ -6,6 +6,9 @@ import os
 import signal
 import time
 
+if os.environ.get("INIT") == "fail":
+    raise ImportError("as asked")
+
 
 def handler(event, context):
     asked = event.get("queryStringParameters", {})
@@ -20,6 +23,8 @@ def handler(event, context):
             time.sleep(float(asked["seconds"]))
         case "import":
             importlib.import_module(asked["name"])
+        case "print":
+            print(asked["text"])
         case "answer":
             return json.loads(event["body"])
     shown = {
