@@ -55,7 +55,8 @@ class HttpInferenceApi(Construct):
     @property
     def url(self) -> str:
         """Where clients send requests."""
-        return f"https://{self._domain.name}" if self._domain is not None else self.api.api_endpoint
+        domain = self._config.domain
+        return self.api.api_endpoint if domain is None else f"https://{domain.name}"
 
     @property
     def domain_target(self) -> str | None:

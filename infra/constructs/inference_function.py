@@ -82,6 +82,12 @@ class InferenceFunction(Construct):
             "Serverless-LambdaDLQ",
             "It is invoked by an API that waits for the answer: there are no events to keep.",
         )
+        acknowledge(
+            self.function,
+            "Serverless-LambdaTracing",
+            "One function behind one API: the access log and its own metrics say where the time went, and a "
+            "trace costs five times what the request does.",
+        )
         self.alias = lambda_.Alias(self, "Alias", alias_name=ALIAS, version=self.function.current_version)
 
     def _build_role(self, bucket: s3.IBucket, model: Model) -> iam.Role:

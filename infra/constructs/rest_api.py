@@ -19,6 +19,7 @@ from infra.constructs.nag import acknowledge
 from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes
 
 STAGE = "live"
+_LOG_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 _SECURITY: dict[str, tuple[str, dict[str, str]]] = {
     "iam": (
         "sigv4",
@@ -222,7 +223,11 @@ class RestInferenceApi(Construct):
             "says what is wrong with it; a schema in the API could only say less.",
             "AwsSolutions-APIG6": "The access log says of each request what became of it; execution logs "
             "would add headers and cost, and nothing that the function's own log does not say.",
-            "AwsSolutions-IAM4": "API Gateway's own policy for writing logs, made for this role.",
+            f"AwsSolutions-IAM4[Policy::{_LOG_POLICY}]": (
+                "API Gateway's own policy for writing logs, made for this role."
+            ),
+            "Serverless-APIGWXrayEnabled": "One function behind one API: the access log and the function's "
+            "own metrics say where the time went.",
         }
         if self._config.web_acl_arn is None:
             reasons["AwsSolutions-APIG3"] = (

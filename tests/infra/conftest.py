@@ -20,6 +20,7 @@ from infra.app import build  # noqa: E402 - after JSII_NODE
 from infra.stages import load_stages  # noqa: E402 - after JSII_NODE
 
 Resource = dict[str, Any]
+_ALIAS = "AWS::Lambda::Alias"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Template:
         """Of the one resource of this type."""
         (found,) = self.all(kind).values()
         return found["Properties"]
+
+    def serving(self) -> list[dict[str, Any]]:
+        """The properties of the functions that answer requests: those with an alias."""
+        functions = [alias["Properties"]["FunctionName"]["Ref"] for alias in self.all(_ALIAS).values()]
+        return [self.content["Resources"][name]["Properties"] for name in functions]
 
     @property
     def outputs(self) -> dict[str, Any]:

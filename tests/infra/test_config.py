@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.config import EndpointConfig, InvalidConfig, Model, ProvisionedConcurrency
-from infra.stages import check_config, endpoints, load_stages
+from infra.stages import check_config, load_stages
 
 MODEL = {"name": "ocr"}
 DIGEST = "0123456789abcdef" * 4
@@ -34,9 +34,12 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
         ({"timeout_s": 30}, ".timeout_s is 30, but it takes whole seconds from 1 to 29"),
         ({"architecture": "arm"}, '.architecture is "arm", but Lambda has "x86_64" and "arm64".'),
         ({"authorization": "IAM"}, '.authorization is "IAM", but it takes "iam"'),
-        ({"memmory_mb": 512}, ".memmory_mb is no key (did you mean memory_mb?): known are model, memory_mb,"),
-        ({"a\nb": 1}, ".a\\nb is no key: known are model,"),
-        ({"zzz": 1}, ".zzz is no key: known are model,"),
+        (
+            {"memmory_mb": 512},
+            ".memmory_mb is no key (did you mean memory_mb?): known are api, authorization,",
+        ),
+        ({"a\nb": 1}, ".a\\nb is no key: known are api,"),
+        ({"zzz": 1}, ".zzz is no key: known are api,"),
         ({"model": "ocr"}, '.model is "ocr", but a stage needs one: {"name": "ocr"}.'),
         ({"model": {}}, ".model.name is missing: a model's name has 1 to 63 lower-case letters"),
         ({"model": {"name": "OCR"}}, '.model.name is "OCR", but a model\'s name has 1 to 63 lower-case'),

@@ -1,0 +1,263 @@
+"""Several models behind one API, and the two kinds of API, read from the templates."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+DIGEST = "0123456789abcdef" * 4
+OCR = {"model": {"name": "ocr", "digest": DIGEST}}
+PIN = {"digest": DIGEST}
+Synthesise = Callable[..., Any]
+
+
+def stack(synthesise: Synthesise, **stage: Any) -> Any:
+    return synthesise({**({} if "models" in stage else OCR), **stage}).stack("coldpress-dev")
+
+
+def routes(template: Any) -> dict[str, dict[str, Any]]:
+    """Of an HTTP API, by their keys."""
+    found = [route["Properties"] for route in template.all("AWS::ApiGatewayV2::Route").values()]
+    return {route["RouteKey"]: route for route in found}
+
+
+def target(template: Any, route: dict[str, Any]) -> str:
+    """The model whose alias a route leads to."""
+    integration = template.content["Resources"][route["Target"]["Fn::Join"][1][1]["Ref"]]
+    alias = template.content["Resources"][integration["Properties"]["IntegrationUri"]["Ref"]]
+    function = template.content["Resources"][alias["Properties"]["FunctionName"]["Ref"]]
+    return function["Properties"]["Environment"]["Variables"]["COLDPRESS_MODEL"]
+
+
+def paths(template: Any) -> dict[str, dict[str, Any]]:
+    """Of a REST API's document."""
+    return template.properties("AWS::ApiGateway::RestApi")["Body"]["paths"]
+
+
+# Several models
+
+
+TWO = {"models": {"ocr": PIN, "layout": {**PIN, "memory_mb": 3008, "transform": "transforms.a:B"}}}
+
+
+def test_the_first_model_takes_what_no_other_model_takes(synthesise: Synthesise) -> None:
+    template = stack(synthesise, **TWO)
+    leads = {key: target(template, route) for key, route in routes(template).items()}
+    assert leads == {
+        "ANY /{proxy+}": "ocr",
+        "ANY /v1/models/layout": "layout",
+        "ANY /v1/models/layout/{proxy+}": "layout",
+        "ANY /v1/models/layout:predict": "layout",
+        "ANY /v1/models/layout:classify": "layout",
+        "ANY /v1/models/layout:regress": "layout",
+        "ANY /v1/models/layout:transform": "layout",
+        "ANY /v2/models/layout": "layout",
+        "ANY /v2/models/layout/{proxy+}": "layout",
+    }
+    assert len(template.all("AWS::ApiGatewayV2::Api")) == 1
+
+
+def test_models_have_functions_of_their_own_and_one_image(synthesise: Synthesise) -> None:
+    templates = synthesise(TWO)
+    template = templates.stack("coldpress-dev")
+    functions = template.serving()
+    assert {function["MemorySize"] for function in functions} == {1769, 3008}
+    assert len({json.dumps(function["Code"], sort_keys=True) for function in functions}) == 1
+
+
+def test_each_model_may_be_invoked_by_the_api_and_no_more(synthesise: Synthesise) -> None:
+    template = stack(synthesise, **TWO)
+    permissions = [
+        permission["Properties"]
+        for permission in template.all("AWS::Lambda::Permission").values()
+        if permission["Properties"]["Principal"] == "apigateway.amazonaws.com"
+    ]
+    aliases = set(template.all("AWS::Lambda::Alias"))
+    assert {permission["FunctionName"]["Ref"] for permission in permissions} == aliases
+    assert len(permissions) == 2
+
+
+def test_a_model_that_is_gone_leaves_nothing_and_changes_nothing_else(synthesise: Synthesise) -> None:
+    both, one = stack(synthesise, **TWO), stack(synthesise, models={"ocr": PIN})
+    assert list(routes(one)) == ["ANY /{proxy+}"]
+    assert "layout" not in json.dumps(one.content)
+    rest = {key: value for key, value in both.content["Resources"].items() if key in one.content["Resources"]}
+    assert rest.keys() == one.content["Resources"].keys()
+    # What brings new versions out is shared, and may be used for each model.
+    same = [key for key in rest if not key.startswith("Rollouts")]
+    assert {key: rest[key] for key in same} == {key: one.content["Resources"][key] for key in same}
+
+
+def test_the_short_form_and_one_of_several_are_the_same_resources(synthesise: Synthesise) -> None:
+    short, long = stack(synthesise), stack(synthesise, models={"ocr": PIN})
+    assert short.content["Resources"] == long.content["Resources"]
+    assert short.outputs.items() <= long.outputs.items()
+
+
+def test_outputs_name_each_model(synthesise: Synthesise) -> None:
+    outputs = stack(synthesise, models={"text-direction": PIN, "layout": PIN}).outputs
+    for name in ("FunctionName", "AliasArn", "ModelDigest"):
+        assert outputs[name] == outputs[f"TextDirection{name}"]
+        assert f"Layout{name}" in outputs
+    assert outputs["FunctionName"] != outputs["LayoutFunctionName"]
+
+
+def test_a_model_without_a_bundle_is_left_out(synthesise: Synthesise, capsys: Any) -> None:
+    template = stack(synthesise, models={"ocr": {}, "tables": PIN})
+    assert [target(template, route) for route in routes(template).values()] == ["tables"]
+    assert "The model ocr of the stage dev has no bundle yet" in capsys.readouterr().err
+
+
+def test_only_the_first_model_watches_the_api_that_they_share(synthesise: Synthesise) -> None:
+    alarms = stack(synthesise, **TWO).all("AWS::CloudWatch::Alarm").values()
+    assert [alarm["Properties"].get("MetricName") for alarm in alarms].count("5xx") == 1
+
+
+# The HTTP API
+
+
+def test_a_model_with_limits_of_its_own_is_throttled_by_them(synthesise: Synthesise) -> None:
+    template = stack(
+        synthesise,
+        throttling={"rate": 100, "burst": 200},
+        models={"ocr": PIN, "layout": {**PIN, "throttling": {"rate": 5}}},
+    )
+    ((name, stage),) = template.all("AWS::ApiGatewayV2::Stage").items()
+    settings = stage["Properties"]["RouteSettings"]
+    assert settings.keys() == routes(template).keys() - {"ANY /{proxy+}"}
+    # What the model leaves open is the stage's.
+    own = {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 200}
+    assert all(one == own for one in settings.values())
+    # Settings for a route that is not there yet would be refused.
+    limited = {
+        key for key, route in template.all("AWS::ApiGatewayV2::Route").items() if "layout" in str(route)
+    }
+    assert limited <= set(stage["DependsOn"])
+    assert name not in limited
+
+
+def test_cors_is_the_apis_and_no_route_takes_the_browsers_question(synthesise: Synthesise) -> None:
+    template = stack(synthesise, cors={"origins": ["https://app.example.com"]}, models=TWO["models"])
+    cors = template.properties("AWS::ApiGatewayV2::Api")["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ["https://app.example.com"]
+    assert cors["AllowMethods"] == ["GET", "POST"]
+    assert {key.split()[0] for key in routes(template)} == {"GET", "POST"}
+
+
+def test_tokens_are_checked_against_the_issuer(synthesise: Synthesise) -> None:
+    jwt = {"issuer": "https://login.example.com/", "audience": ["app", "tests"]}
+    template = stack(synthesise, authorization="jwt", jwt=jwt)
+    authorizer = template.properties("AWS::ApiGatewayV2::Authorizer")
+    assert authorizer["JwtConfiguration"] == {"Audience": ["app", "tests"], "Issuer": jwt["issuer"]}
+    (route,) = routes(template).values()
+    assert route["AuthorizationType"] == "JWT"
+    assert route["AuthorizerId"] == {"Ref": template.id_of("AWS::ApiGatewayV2::Authorizer")}
+
+
+CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/0123-4567"
+
+
+@pytest.mark.parametrize(
+    ("api", "name_type", "mapping_type"),
+    [
+        ("http", "AWS::ApiGatewayV2::DomainName", "AWS::ApiGatewayV2::ApiMapping"),
+        ("rest", "AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping"),
+    ],
+)
+def test_a_domain_leads_to_the_api(
+    synthesise: Synthesise, api: str, name_type: str, mapping_type: str
+) -> None:
+    domain = {"name": "models.example.com", "certificate_arn": CERTIFICATE}
+    template = stack(synthesise, api=api, domain=domain)
+    assert CERTIFICATE in json.dumps(template.properties(name_type))
+    mapping = template.properties(mapping_type)
+    assert mapping["DomainName"] == {"Ref": template.id_of(name_type)}
+    assert template.outputs["EndpointUrl"] == "https://models.example.com"
+    assert template.outputs["DomainTarget"] == {
+        "Fn::GetAtt": [template.id_of(name_type), "RegionalDomainName"]
+    }
+
+
+# The REST API
+
+
+def test_a_rest_api_integrates_the_aliases_by_its_document(synthesise: Synthesise) -> None:
+    template = stack(synthesise, api="rest", **TWO)
+    assert paths(template).keys() == {
+        "/{proxy+}",
+        *(f"/v1/models/layout{rest}" for rest in ("", "/{proxy+}", ":predict", ":classify", ":regress")),
+        "/v1/models/layout:transform",
+        *(f"/v2/models/layout{rest}" for rest in ("", "/{proxy+}")),
+    }
+    for operation in (paths(template)["/{proxy+}"]["post"], paths(template)["/v1/models/layout"]["get"]):
+        uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Join"][1]
+        (alias,) = [part["Ref"] for part in uri if isinstance(part, dict) and "Alias" in part["Ref"]]
+        assert alias in template.all("AWS::Lambda::Alias")
+        assert operation["security"] == [{"sigv4": []}]
+    assert not template.all("AWS::ApiGatewayV2::Api")
+
+
+def test_another_document_is_another_deployment(synthesise: Synthesise) -> None:
+    one = stack(synthesise, api="rest", models={"ocr": PIN})
+    two = stack(synthesise, api="rest", **TWO)
+    bigger = stack(synthesise, api="rest", models={"ocr": {**PIN, "memory_mb": 512}})
+    deployment = "AWS::ApiGateway::Deployment"
+    assert one.id_of(deployment) != two.id_of(deployment)
+    assert one.id_of(deployment) == bigger.id_of(deployment)
+    # A merge would keep the paths of a model that is gone.
+    assert one.properties("AWS::ApiGateway::RestApi")["Mode"] == "overwrite"
+
+
+def test_api_keys_are_asked_for_and_have_a_plan(synthesise: Synthesise) -> None:
+    template = stack(
+        synthesise,
+        api="rest",
+        authorization="api_key",
+        api_keys=["shop", "office"],
+        quota={"limit": 1000, "period": "day"},
+        throttling={"rate": 7, "burst": 9},
+    )
+    assert paths(template)["/{proxy+}"]["post"]["security"] == [{"api_key": []}]
+    plan = template.properties("AWS::ApiGateway::UsagePlan")
+    assert plan["Quota"] == {"Limit": 1000, "Period": "DAY"}
+    assert plan["Throttle"] == {"RateLimit": 7, "BurstLimit": 9}
+    names = {key["Properties"]["Name"] for key in template.all("AWS::ApiGateway::ApiKey").values()}
+    assert names == {"coldpress-dev-shop", "coldpress-dev-office"}
+    assert len(template.all("AWS::ApiGateway::UsagePlanKey")) == 2
+    assert set(template.all("AWS::ApiGateway::ApiKey")) == {
+        reference["Ref"] for reference in template.outputs["ApiKeyIds"]["Fn::Join"][1]
+    }
+    assert not [
+        key for key in template.all("AWS::ApiGateway::ApiKey").values() if "Value" in key["Properties"]
+    ]
+
+
+def test_methods_of_a_model_have_its_limits_in_a_rest_api(synthesise: Synthesise) -> None:
+    models = {"ocr": PIN, "layout": {**PIN, "throttling": {"rate": 5, "burst": 6}}}
+    stage = stack(synthesise, api="rest", models=models).properties("AWS::ApiGateway::Stage")
+    settings = {(one["ResourcePath"], one["HttpMethod"]): one for one in stage["MethodSettings"]}
+    assert settings["/*", "*"]["ThrottlingRateLimit"] == 50
+    assert settings["/~1v1~1models~1layout:predict", "POST"]["ThrottlingRateLimit"] == 5
+    assert settings["/~1v2~1models~1layout~1{proxy+}", "POST"]["ThrottlingBurstLimit"] == 6
+
+
+def test_a_web_acl_protects_the_stage(synthesise: Synthesise) -> None:
+    acl = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/mine/0123"
+    template = stack(synthesise, api="rest", web_acl_arn=acl)
+    association = template.properties("AWS::WAFv2::WebACLAssociation")
+    assert association["WebACLArn"] == acl
+    assert {"Ref": template.id_of("AWS::ApiGateway::Stage")} in association["ResourceArn"]["Fn::Join"][1]
+
+
+def test_the_rest_stage_throttles_and_logs_without_payload_or_credential(synthesise: Synthesise) -> None:
+    template = stack(synthesise, api="rest", throttling={"rate": 20, "burst": 40})
+    stage = template.properties("AWS::ApiGateway::Stage")
+    (everything,) = stage["MethodSettings"]
+    assert (everything["ThrottlingRateLimit"], everything["ThrottlingBurstLimit"]) == (20, 40)
+    assert everything.get("DataTraceEnabled", False) is False
+    log = stage["AccessLogSetting"]
+    assert not any(word in log["Format"] for word in ("header", "body", "apiKey"))
+    address = json.dumps(template.outputs["EndpointUrl"])
+    assert ".execute-api." in address
+    assert address.rstrip('"]}').endswith("/live")
