@@ -49,6 +49,13 @@ class Deployment:
         config["context"]["coldpress"] = {self.stage: config["context"]["coldpress"]["prod"] | settings}
         (self.work / "cdk.json").write_text(json.dumps(config, indent=2))
 
+    def change(self, **settings: object) -> None:
+        """Other settings for the stage; its model stays as it is pinned."""
+        path = self.work / "cdk.json"
+        config = json.loads(path.read_text())
+        config["context"]["coldpress"][self.stage] |= settings
+        path.write_text(json.dumps(config, indent=2))
+
     def prepare(self) -> None:
         """Bootstrap the account for CDK, and deploy the registry."""
         # With the account named, the CLI need not synthesise the app to find it.

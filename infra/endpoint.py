@@ -17,8 +17,11 @@ from infra.constructs.dashboard import EndpointDashboard
 from infra.constructs.http_api import HttpInferenceApi
 from infra.constructs.inference_function import InferenceFunction
 from infra.constructs.metrics import model_metric
+from infra.constructs.model_check import ModelCheck
 from infra.constructs.provisioned_concurrency import ProvisionedCapacity
 from infra.constructs.rest_api import RestInferenceApi
+from infra.constructs.rollout import RolloutService, VersionRollout
+from infra.constructs.version_alarms import VersionAlarms
 from infra.stages import check_config
 
 
@@ -53,6 +56,7 @@ class ModelEndpoint(Construct):
             policy must let CloudWatch Logs use it.
         topic: who is told of alarms, in place of the configuration's e-mail address. Its policy must let
             CloudWatch publish.
+        rollouts: what it shares with other models to bring new versions out. Without it, of its own.
 
     Raises:
         InvalidConfig: a value cannot be deployed; the sentence names it.
@@ -69,6 +73,7 @@ class ModelEndpoint(Construct):
         image: lambda_.DockerImageCode | None = None,
         key: kms.IKey | None = None,
         topic: sns.ITopic | None = None,
+        rollouts: RolloutService | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         where = f"ModelEndpoint {self.node.path}"
@@ -84,8 +89,9 @@ class ModelEndpoint(Construct):
         )
         self._api = self._build_api(api, config, key)
         is_first = self._api.add_model(config, self.alias)
-        if config.provisioned_concurrency is not None:
-            ProvisionedCapacity(self, "Provisioned", alias=self.alias, limits=config.provisioned_concurrency)
+        if rollouts is None:
+            rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
+        self._build_rollout(rollouts, bucket, config)
         if topic is None and config.alarms.email is not None:
             topic = AlarmTopic(self, "Topic", email=config.alarms.email)
         self._alarms = EndpointAlarms(
@@ -150,6 +156,30 @@ class ModelEndpoint(Construct):
     def metric_cold_starts(self) -> cloudwatch.Metric:
         """Environments that were initialised for a request within a minute."""
         return model_metric(self._model, "ColdStarts", "Sum")
+
+    def _build_rollout(self, service: RolloutService, bucket: s3.IBucket, config: EndpointConfig) -> None:
+        check = ModelCheck(
+            self, "Check", checker=service.checker, endpoint=self.function, bucket=bucket, config=config
+        )
+        if config.provisioned_concurrency is not None:
+            ProvisionedCapacity(
+                self,
+                "Provisioned",
+                function=self.function,
+                alias=self.alias,
+                check=check,
+                limits=config.provisioned_concurrency,
+            )
+        alarms = VersionAlarms(self, "VersionAlarms", alias=self.alias, config=config)
+        VersionRollout(
+            self,
+            "Rollout",
+            service=service,
+            alias=self.alias,
+            check=check,
+            alarms=alarms.all,
+            rollout=config.rollout,
+        )
 
     def _build_api(
         self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None

@@ -13,6 +13,7 @@ from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
 from infra.constructs.rest_api import RestInferenceApi
+from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
 from infra.registry_stack import BUCKET_NAME_EXPORT
 
@@ -50,6 +51,7 @@ class EndpointStack(Stack):
         bucket = s3.Bucket.from_bucket_name(self, "Models", Fn.import_value(BUCKET_NAME_EXPORT))
         email = config.alarms.email
         topic = None if email is None else AlarmTopic(self, "Topic", email=email)
+        rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
         return {
             model.model.name: ModelEndpoint(
                 self,
@@ -59,6 +61,7 @@ class EndpointStack(Stack):
                 api=self.api,
                 key=key,
                 topic=topic if model.alarms.email == email else None,
+                rollouts=rollouts,
             )
             for model in models
         }

@@ -8,25 +8,34 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from bundle.arrays import golden_arrays
 from bundle.folder import write
 from bundle.manifest import Figures, Manifest, Metric, Signature, Source, TensorSpec
 from tests.handlers.models import NAMES
 
+Golden = list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
+
 
 def write_bundle(
-    parent: Path, model: onnx.ModelProto, *, name: str, serve: str = "model.ort", labels: Sequence[str] = ()
+    parent: Path,
+    model: onnx.ModelProto,
+    *,
+    name: str,
+    serve: str = "model.ort",
+    labels: Sequence[str] = (),
+    golden: Golden | None = None,
 ) -> Path:
-    """Write a bundle of ``model`` under ``parent`` and return its folder."""
-    return write(parent, _manifest(model, name, serve, labels), _files(model, parent))
+    """Write a bundle of ``model`` under ``parent`` and return its folder; ``golden``: inputs and outputs."""
+    return write(parent, _manifest(model, name, serve, labels), _files(model, parent, golden or []))
 
 
-def _files(model: onnx.ModelProto, scratch: Path) -> dict[str, bytes]:
+def _files(model: onnx.ModelProto, scratch: Path, samples: Golden) -> dict[str, bytes]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(scratch / "model.ort")
     onnxruntime.InferenceSession(model.SerializeToString(), options)
     golden = io.BytesIO()
-    np.savez(golden)
+    np.savez(golden, **golden_arrays(samples))
     return {
         "baseline.json": b"{}",
         "golden.npz": golden.getvalue(),

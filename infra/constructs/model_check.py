@@ -1,0 +1,147 @@
+"""What asks a new version before any client does."""
+
+from aws_cdk import CustomResource, Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.config import EndpointConfig
+from infra.constructs.inference_function import LAMBDA_ARCHITECTURES, build_image
+from infra.constructs.logs import ServiceLogGroup
+from infra.constructs.nag import acknowledge, acknowledge_resource
+
+# The longest that Lambda offers; most of it would be spent waiting for provisioned concurrency.
+_TIMEOUT = Duration.minutes(15)
+_MB_PER_VCPU = 1769
+_STABLE = (
+    "If the policy named one deployment's, it would change moments before it is needed, and IAM takes longer "
+    "than that to tell everybody: checks would fail by chance."
+)
+
+
+class Checker(Construct):
+    """Whose name the checks of one or several models act in, and where they write.
+
+    ``key`` encrypts their variables and the log, and the bucket's objects if it is the bucket's.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, retention_days: int, key: kms.IKey | None = None
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.key = key
+        self.log_group = ServiceLogGroup(self, "Logs", retention_days=retention_days, key=key)
+        self.role = iam.Role(
+            self,
+            "Role",
+            description="coldpress: reads bundles, invokes new versions, writes its own log",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        self.log_group.grant_write(self.role)
+        if key is not None:
+            self.role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
+
+
+class ModelCheck(Construct):
+    """A function that replays the bundle's golden samples through a version (handlers/pretraffic).
+
+    CodeDeploy runs it before it shifts traffic. The first version has no predecessor, so CodeDeploy has
+    nothing to shift and runs no hook; a custom resource asks in its place, once: ``first``. It never fails an
+    update or a deletion, because a rollback has to pass it, and a stack whose rollback fails is stuck.
+
+    The function is told by its environment which version to ask, so it is deployed with each one. It runs in
+    this repository's image, by the runtime client and with the boto3 of AWS's base image.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        checker: Checker,
+        endpoint: lambda_.Function,
+        bucket: s3.IBucket,
+        config: EndpointConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        policy = self._build_policy(checker, endpoint, bucket, config.model.name)
+        self.function = lambda_.DockerImageFunction(
+            self,
+            "Function",
+            description=f"coldpress: checks new versions of the model {config.model.name}",
+            code=build_image(
+                config.architecture,
+                entrypoint=["/lambda-entrypoint.sh"],
+                cmd=["handlers.pretraffic.app.handler"],
+            ),
+            architecture=LAMBDA_ARCHITECTURES[config.architecture],
+            memory_size=512,
+            timeout=_TIMEOUT,
+            role=checker.role,
+            log_group=checker.log_group,
+            environment_encryption=checker.key,
+            environment={
+                "COLDPRESS_FUNCTION": endpoint.function_name,
+                "COLDPRESS_FUNCTION_VERSION": endpoint.current_version.version,
+                "COLDPRESS_MODEL": config.model.name,
+                "COLDPRESS_DIGEST": str(config.model.digest),
+                "COLDPRESS_BUCKET": bucket.bucket_name,
+                "COLDPRESS_LATENCY_FACTOR": str(_latency_factor(config)),
+                "COLDPRESS_PROVISIONED": "1" if config.provisioned_concurrency else "0",
+            },
+        )
+        self.function.node.add_dependency(policy)
+        acknowledge(
+            self.function,
+            "Serverless-LambdaDLQ",
+            "Who invokes it waits for its answer: CodeDeploy and CloudFormation, which say what failed.",
+        )
+        acknowledge(
+            self.function,
+            "Serverless-LambdaTracing",
+            "It runs once a deployment, and its log has one line with all that it saw.",
+        )
+        self.first = CustomResource(
+            self,
+            "First",
+            resource_type="Custom::ModelCheck",
+            service_token=self.function.function_arn,
+            service_timeout=Duration.minutes(16),
+        )
+
+    def _build_policy(
+        self, checker: Checker, endpoint: lambda_.Function, bucket: s3.IBucket, model: str
+    ) -> iam.Policy:
+        """What this model's check may do.
+
+        A policy of its own: when the model goes, it goes after what it is still needed for.
+        """
+        bundles = bucket.arn_for_objects(f"models/{model}/*")
+        versions = f"{endpoint.function_arn}:*"
+        policy = iam.Policy(
+            self,
+            "Policy",
+            roles=[checker.role],
+            statements=[
+                iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]),
+                iam.PolicyStatement(
+                    actions=[
+                        "lambda:InvokeFunction",
+                        "lambda:GetProvisionedConcurrencyConfig",
+                        # Also where there is none now: it is what removes that of the time before.
+                        "lambda:DeleteProvisionedConcurrencyConfig",
+                    ],
+                    resources=[versions],
+                ),
+            ],
+        )
+        acknowledge_resource(policy, bundles, f"The bundles of one model, for reading. {_STABLE}")
+        acknowledge_resource(policy, versions, f"The versions of one function. {_STABLE}")
+        return policy
+
+
+def _latency_factor(config: EndpointConfig) -> float:
+    """The configured one, for a function that has less than a whole CPU as many times more."""
+    return round(float(config.rollout.latency_factor) * max(1.0, _MB_PER_VCPU / config.memory_mb), 3)
