@@ -66,6 +66,7 @@ class Target:
     path_parameters: dict[str, str]
     stage_variables: dict[str, str]
     access_key: str | None = None  # of the caller, where the route asks for IAM
+    claims: dict[str, Any] | None = None  # of the caller's token, where the route asks for one
 
 
 def to_event(request: HttpRequest, target: Target) -> Event:
@@ -120,6 +121,9 @@ def _context(request: HttpRequest, target: Target, host: str) -> Event:
         "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
         "timeEpoch": int(now * 1000),
     }
+    if target.claims is not None:
+        claims = {name: _claim(value) for name, value in target.claims.items()}
+        context["authorizer"] = {"jwt": {"claims": claims, "scopes": None}}
     if target.access_key is not None:
         context["authorizer"] = {
             "iam": {
@@ -133,6 +137,11 @@ def _context(request: HttpRequest, target: Target, host: str) -> Event:
             }
         }
     return context
+
+
+def _claim(value: object) -> str:
+    """API Gateway hands on every claim as text."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -166,10 +175,11 @@ def to_response(payload: bytes) -> HttpResponse:
         # The documented inference: any JSON without a statusCode is the body of a 200.
         body = answer.encode() if isinstance(answer, str) else payload
         return HttpResponse(200, body, [("content-type", "application/json")])
-    return HttpResponse(_status(answer), _body(answer), _headers(answer))
+    return HttpResponse(status_of(answer), body_of(answer), _headers(answer))
 
 
-def _status(answer: Event) -> int:
+def status_of(answer: Event) -> int:
+    """The answer's status."""
     status = answer["statusCode"]
     if isinstance(status, str) and status.isdigit():
         status = int(status)
@@ -178,7 +188,8 @@ def _status(answer: Event) -> int:
     return status
 
 
-def _body(answer: Event) -> bytes:
+def body_of(answer: Event) -> bytes:
+    """The answer's body as bytes."""
     body = answer.get("body")
     if body is None:
         return b""
@@ -197,13 +208,14 @@ def _headers(answer: Event) -> list[tuple[str, str]]:
     cookies = answer.get("cookies") or []
     if not isinstance(given, dict) or not isinstance(cookies, list):
         raise MalformedAnswer("headers or cookies have the wrong type")
-    headers = [(name.lower(), _text(value)) for name, value in given.items()]
+    headers = [(name.lower(), header_text(value)) for name, value in given.items()]
     if not any(name == "content-type" for name, _ in headers):
         headers.append(("content-type", "text/plain;charset=UTF-8"))
-    return headers + [("set-cookie", _text(cookie)) for cookie in cookies]
+    return headers + [("set-cookie", header_text(cookie)) for cookie in cookies]
 
 
-def _text(value: object) -> str:
+def header_text(value: object) -> str:
+    """A header's value; one that would break the line is mended."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):

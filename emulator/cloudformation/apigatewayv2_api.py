@@ -30,7 +30,10 @@ class Api(Resource):
     def update(self, properties: Properties) -> bool:
         """UpdateApi; the id and so the address stay."""
         changed = {key: value for key, value in properties.items() if key not in ("ProtocolType", "Tags")}
-        client("apigatewayv2", self.region).update_api(ApiId=self.physical_resource_id, **changed)
+        api = client("apigatewayv2", self.region)
+        api.update_api(ApiId=self.physical_resource_id, **changed)
+        if "CorsConfiguration" not in properties and "CorsConfiguration" in self.properties:
+            api.delete_cors_configuration(ApiId=self.physical_resource_id)
         return True
 
     def remove(self) -> None:

@@ -6,7 +6,7 @@ from emulator.clients import client
 from emulator.cloudformation.resource import Properties, Resource
 
 # What the gateway can check. A route that asks for more would be open here and closed in AWS.
-AUTHORIZATION_TYPES = ("NONE", "AWS_IAM")
+AUTHORIZATION_TYPES = ("NONE", "AWS_IAM", "JWT")
 
 
 class Route(Resource):

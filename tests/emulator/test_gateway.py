@@ -3,39 +3,15 @@
 import base64
 import http.client
 import json
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from emulator import settings
-
-
-class Answer:
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = response.headers
-        self.body = response.read()
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-def send(url, path, *, method=None, body=None, headers=None):
-    request = urllib.request.Request(f"{url}{path}", data=body, headers=headers or {}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return Answer(response)
-    except urllib.error.HTTPError as error:
-        return Answer(error)
+from tests.emulator.requests import send, signed
 
 
 @pytest.fixture
@@ -201,14 +177,6 @@ def test_parallel_requests_are_all_answered_by_environments_of_their_own(url):
     assert [answer.status for answer in answers] == [200] * 8
     assert [answer.json["event"]["rawPath"] for answer in answers] == [f"/open/{i}" for i in range(8)]
     assert len({answer.json["pid"] for answer in answers}) == 8
-
-
-def signed(
-    url, path, *, body=b"", key=settings.ACCESS_KEY_ID, secret=settings.SECRET_ACCESS_KEY, region="us-east-1"
-):
-    request = AWSRequest("POST", f"{url}{path}", data=body, headers={"Content-Type": "application/json"})
-    SigV4Auth(Credentials(key, secret), "execute-api", region).add_auth(request)
-    return dict(request.headers.items())
 
 
 def test_iam_lets_the_signed_request_in_and_says_who_sent_it(url):

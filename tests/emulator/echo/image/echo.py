@@ -11,7 +11,7 @@ if os.environ.get("INIT") == "fail":
 
 
 def handler(event, context):
-    asked = event.get("queryStringParameters", {})
+    asked = event.get("queryStringParameters") or {}
     match asked.get("do"):
         case "raise":
             raise ValueError("as asked")
