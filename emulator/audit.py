@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from emulator import settings
 from emulator.clients import client_at
 
 Template = dict[str, Any]
@@ -104,6 +105,14 @@ def _alias(deployed: _Deployed) -> bool:
     return bool(alias["FunctionVersion"] == version)
 
 
+def _rest_stage(deployed: _Deployed) -> bool:
+    """There, and with the deployment that this very template makes."""
+    stage = deployed.service("apigateway").get_stage(
+        restApiId=deployed.id_of("RestApiId"), stageName=deployed.physical_id
+    )
+    return bool(stage["deploymentId"] == deployed.id_of("DeploymentId"))
+
+
 def _function(deployed: _Deployed) -> bool:
     """There, with the variables that the template spells out."""
     configuration = deployed.service("lambda").get_function(FunctionName=deployed.physical_id)[
@@ -154,6 +163,10 @@ def _scaling_policy(deployed: _Deployed) -> bool:
 
 # Answers, or raises botocore's ClientError, or is falsy: the last two mean that it is not there.
 _CHECKS: dict[str, Callable[[_Deployed], object]] = {
+    "AWS::ApiGateway::ApiKey": lambda r: r.service("apigateway").get_api_key(apiKey=r.physical_id),
+    "AWS::ApiGateway::RestApi": lambda r: r.service("apigateway").get_rest_api(restApiId=r.physical_id),
+    "AWS::ApiGateway::Stage": _rest_stage,
+    "AWS::ApiGateway::UsagePlan": lambda r: r.service("apigateway").get_usage_plan(usagePlanId=r.physical_id),
     "AWS::ApiGatewayV2::Api": lambda r: r.service("apigatewayv2").get_api(ApiId=r.physical_id),
     "AWS::ApiGatewayV2::Integration": lambda r: r.service("apigatewayv2").get_integration(
         ApiId=r.id_of("ApiId"), IntegrationId=r.physical_id
@@ -166,6 +179,9 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     ),
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
+    "AWS::Budgets::Budget": lambda r: r.service("budgets").describe_budget(
+        AccountId=settings.ACCOUNT, BudgetName=r.physical_id
+    ),
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": lambda r: r.service("cloudwatch").get_dashboard(
         DashboardName=r.physical_id

@@ -81,7 +81,7 @@ class HttpApi:
         _, path = self._stage(path)
         if not asks or not self._api.cors_configuration or self._match("OPTIONS", path):
             return None
-        cors = self._api.cors_configuration
+        cors: Any = self._api.cors_configuration
         headers = self.cors_headers(request)
         if headers:
             headers += [
@@ -119,7 +119,7 @@ class HttpApi:
     def _issuer(self, route: Route) -> Issuer | None:
         if route.authorization_type != "JWT":
             return None
-        configuration: Any = self._api.get_authorizer(route.authorizer_id).jwt_config
+        configuration: Any = self._api.get_authorizer(route.authorizer_id or "").jwt_config
         return Issuer(configuration["issuer"], tuple(configuration["audience"]))
 
     def _limits(self, stage: Any, route: Route) -> tuple[Limit, ...]:

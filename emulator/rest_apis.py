@@ -59,7 +59,8 @@ class RestApi:
         method, resource, operation = match.route
         integration = operation["x-amazon-apigateway-integration"]
         authorization = _authorization(document, operation)
-        limits, allowances = self._limits(stage, resource, method), ()
+        limits = self._limits(stage, resource, method)
+        allowances: tuple[Allowance, ...] = ()
         if authorization == "API_KEY":
             limits, allowances = self._use_key(request.headers.get("x-api-key", ""), name, limits)
         types = document.get("x-amazon-apigateway-binary-media-types", [])
@@ -139,7 +140,8 @@ def _operations(document: Document) -> Iterator[tuple[str, str, tuple[str, str, 
 
 
 def _authorization(document: Document, operation: Document) -> str:
-    for requirement in operation.get("security", document.get("security", [])):
+    everywhere: list[Document] = document.get("security", [])
+    for requirement in operation.get("security", everywhere):
         for name in requirement:
             scheme = document["components"]["securitySchemes"][name]
             return SCHEMES[scheme.get("x-amazon-apigateway-authtype", scheme["type"])]
