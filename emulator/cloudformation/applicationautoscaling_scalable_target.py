@@ -3,7 +3,7 @@
 from typing import Self
 
 from emulator.clients import client
-from emulator.cloudformation.resource import Properties, Resource
+from emulator.cloudformation.resource import Properties, Resource, tag_map
 
 
 class ScalableTarget(Resource):
@@ -41,8 +41,7 @@ def _register(properties: Properties, region: str) -> None:
     autoscaling = client("application-autoscaling", region)
     target = dict(properties)
     scheduled = target.pop("ScheduledActions", [])
-    # CloudFormation lists tags, the API maps them.
-    target["Tags"] = {tag["Key"]: tag["Value"] for tag in target.get("Tags", [])}
+    target["Tags"] = tag_map(properties)
     autoscaling.register_scalable_target(**target)
     for action in scheduled:
         autoscaling.put_scheduled_action(**_key(properties), **action)

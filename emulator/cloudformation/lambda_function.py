@@ -6,7 +6,7 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction, lambda_backends
 from moto.awslambda.utils import make_function_arn
 
 from emulator import settings
-from emulator.cloudformation.resource import Properties, Resource
+from emulator.cloudformation.resource import Properties, Resource, tag_map
 
 # moto declares methods abstract that it never writes.
 _LambdaFunction: Any = LambdaFunction
@@ -69,5 +69,4 @@ def _check(properties: Properties) -> None:
 
 
 def _specification(name: str, properties: Properties) -> Properties:
-    tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    return {**properties, "FunctionName": name, "Tags": tags, "Code": dict(properties["Code"])}
+    return {**properties, "FunctionName": name, "Tags": tag_map(properties), "Code": dict(properties["Code"])}

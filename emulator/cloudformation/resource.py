@@ -111,3 +111,8 @@ def lower_camel(value: Any) -> Any:
     if isinstance(value, dict):
         return {f"{key[0].lower()}{key[1:]}": lower_camel(item) for key, item in value.items()}
     return [lower_camel(item) for item in value] if isinstance(value, list) else value
+
+
+def tag_map(properties: Properties) -> dict[str, str]:
+    """The tags of a template, which lists them, as APIs take them that map them."""
+    return {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}

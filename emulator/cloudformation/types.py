@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from emulator.cloudformation import backend, termination_protection
+from emulator.cloudformation import backend, drift, termination_protection
 from emulator.cloudformation.apigateway_account import Account
 from emulator.cloudformation.apigateway_api_key import ApiKey
 from emulator.cloudformation.apigateway_base_path_mapping import BasePathMapping
@@ -32,9 +32,11 @@ from emulator.cloudformation.lambda_alias import Alias
 from emulator.cloudformation.lambda_function import Function
 from emulator.cloudformation.lambda_permission import Permission
 from emulator.cloudformation.lambda_version import Version
+from emulator.cloudformation.logs_log_group import LogGroup
 from emulator.cloudformation.resource import Resource
 from emulator.cloudformation.s3_bucket_policy import BucketPolicy
 from emulator.cloudformation.sns_subscription import Subscription
+from emulator.cloudformation.sns_topic import Topic
 from emulator.cloudformation.sns_topic_policy import TopicPolicy
 from emulator.cloudformation.wafv2_web_acl_association import WebAclAssociation
 
@@ -57,6 +59,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     DomainName,
     Function,
     Integration,
+    LogGroup,
     Permission,
     RestApi,
     RestDeployment,
@@ -67,6 +70,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     ScalingPolicy,
     Stage,
     Subscription,
+    Topic,
     TopicPolicy,
     UsagePlan,
     UsagePlanKey,
@@ -78,4 +82,5 @@ RESOURCE_TYPES: list[type[Resource]] = [
 def register(after_deployment: Callable[[], None]) -> None:
     """Make moto's CloudFormation use them; ``after_deployment`` is called when a stack is complete."""
     backend.install(RESOURCE_TYPES, after_deployment)
+    drift.install()
     termination_protection.install()

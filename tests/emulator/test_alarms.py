@@ -1,6 +1,9 @@
 """Metrics and alarms over emulated time."""
 
+import contextlib
 import json
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -204,3 +207,32 @@ def test_embedded_metrics_and_lambdas_own(emulator, stack, echo_image, watched):
         assert value("AWS/Lambda", "Errors", "Sum", **dimensions) == 1
     # The initialisation, some tens of milliseconds at least, is no part of a duration.
     assert 0 < value("AWS/Lambda", "Duration", "Minimum", **alias) < 20
+
+
+def test_an_apis_answers_are_counted(echo, emulator, watched):
+    url = echo.outputs["EndpointUrl"]
+    api_id = url.rpartition("/")[2]
+    for path in ("open/x", "open/x?do=raise", "closed"):
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"{url}/{path}"):
+            pass
+    now = datetime.fromtimestamp(emulator.now(), UTC)
+    found = watched.cloudwatch.get_metric_data(
+        StartTime=now - timedelta(minutes=2),
+        EndTime=now + timedelta(minutes=1),
+        MetricDataQueries=[
+            {
+                "Id": f"m{name}".lower(),
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/ApiGateway",
+                        "MetricName": name,
+                        "Dimensions": [{"Name": "ApiId", "Value": api_id}],
+                    },
+                    "Period": 3600,
+                    "Stat": "Sum",
+                },
+            }
+            for name in ("Count", "4xx", "5xx")
+        ],
+    )["MetricDataResults"]
+    assert {result["Id"]: sum(result["Values"]) for result in found} == {"mcount": 3, "m4xx": 1, "m5xx": 1}

@@ -76,10 +76,28 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def test_the_cli_destroys_a_stack(echo):
-    cloudformation = echo.client("cloudformation")
-    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
-    cloudformation.create_stack(StackName="short-lived", TemplateBody=json.dumps(template))
-    done = echo.cdk("destroy", "--force", STACK="short-lived")
+def test_the_cli_destroys_a_stack_and_leaves_what_is_retained(echo, until):
+    def names(service, call, kind, key):
+        return {found[key] for found in getattr(echo.client(service), call)()[kind]}
+
+    def there():
+        return {
+            "stacks": names("cloudformation", "describe_stacks", "Stacks", "StackName"),
+            "functions": names("lambda", "list_functions", "Functions", "FunctionName"),
+            "alarms": names("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+            "logs": names("logs", "describe_log_groups", "logGroups", "logGroupName"),
+            "roles": names("iam", "list_roles", "Roles", "RoleName"),
+            "dashboards": names("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+            "APIs": names("apigatewayv2", "get_apis", "Items", "ApiId"),
+            "buckets": names("s3", "list_buckets", "Buckets", "Name"),
+        }
+
+    before = there()
+    assert echo.deploy(STACK="second").returncode == 0
+    deployed = there()
+    assert all(deployed[kind] > before[kind] for kind in before)
+    done = echo.cdk("destroy", "--force", STACK="second")
     assert done.returncode == 0, done.stderr
-    assert "short-lived" not in {stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]}
+    after = there()
+    assert after.pop("buckets") == deployed["buckets"]
+    assert after.items() <= before.items()

@@ -104,6 +104,30 @@ def test_above_its_concurrency_a_function_is_throttled(make_function):
     assert "pid" in function.invoke()
 
 
+def test_functions_without_a_reservation_share_the_accounts_concurrency(make_function, until, tmp_path):
+    one, other, reserved = (make_function(name, Timeout=60) for name in ("one", "other", "reserved"))
+    reserved.lambda_.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=1)
+    go_on = tmp_path / "go-on"
+
+    def outcome(function):
+        try:
+            return "pid" in function.invoke(do="wait", path=str(go_on))
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+
+    limit = settings.ACCOUNT_CONCURRENCY
+    with ThreadPoolExecutor(limit + 2) as pool:
+        requests = [pool.submit(outcome, (one, other)[n % 2]) for n in range(limit + 2)]
+        try:
+            assert until(lambda: sum(request.done() for request in requests) == 2)
+            assert "pid" in reserved.invoke()
+        finally:
+            go_on.touch()
+        outcomes = [request.result() for request in requests]
+    assert outcomes.count(True) == limit
+    assert outcomes.count("TooManyRequestsException") == 2
+
+
 def test_the_functions_settings_reach_its_environment(make_function):
     function = make_function("settings", MemorySize=512, Timeout=7, Environment={"Variables": {"ONE": "1"}})
     shown = function.invoke()

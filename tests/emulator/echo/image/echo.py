@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 if os.environ.get("INIT") == "fail":
     raise ImportError("as asked")
@@ -21,6 +22,9 @@ def handler(event, context):
             os.kill(os.getpid(), signal.SIGKILL)
         case "sleep":
             time.sleep(float(asked["seconds"]))
+        case "wait":
+            while not Path(asked["path"]).exists():
+                time.sleep(0.02)
         case "import":
             importlib.import_module(asked["name"])
         case "print":
