@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from emulator import alarms, codedeploy, control, lambda_metrics, metrics, settings
+from emulator import account_settings, alarms, codedeploy, control, lambda_metrics, metrics, settings
 from emulator.clock import CLOCK
 from emulator.cloudformation import types
 from emulator.environments import CannotStart, Environments, Throttled
@@ -42,7 +42,7 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._provisioned = ProvisionedConcurrency(self._environments)
         scaling = Scaling(self._provisioned)
-        for part in (alarms, codedeploy, metrics, scaling):
+        for part in (account_settings, alarms, codedeploy, metrics, scaling):
             part.install()
         types.register(after_deployment=self._follow_deployment)
         CLOCK.start(

@@ -163,13 +163,26 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     name = account.client("cloudformation").describe_stack_resource(
         StackName=stack, LogicalResourceId="Errors"
     )["StackResourceDetail"]["PhysicalResourceId"]
-    account.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    cloudwatch = account.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1000,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
     assert run("rollback", stack)[0] == 0
     status, told = run("doctor", stack)
     assert status == 1
     for sentence in (
         f"digest: the alias serves {digests[0][:12]} (version 1), but the stack deployed {digests[1][:12]}",
         f"alarms: {name} is in ALARM (test)",
+        "quota: Lambda runs at most 10 environments at a time",
+        "drift: Errors (AWS::CloudWatch::Alarm) was changed by hand: undo that",
         "golden check: no check of the golden answers precedes the traffic",
         f"labels: the label 'lost' of classifier points at {missing[:12]}, which the registry does not hold",
         "not checked, image: cdk.json is not here",
