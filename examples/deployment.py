@@ -49,11 +49,13 @@ class Deployment:
         config["context"]["coldpress"] = {self.stage: config["context"]["coldpress"]["prod"] | settings}
         (self.work / "cdk.json").write_text(json.dumps(config, indent=2))
 
-    def change(self, **settings: object) -> None:
-        """Other settings for the stage; its model stays as it is pinned."""
+    def change(self, model: dict[str, object] | None = None, **settings: object) -> None:
+        """Other settings for the stage, and for its model, which stays as it is pinned."""
         path = self.work / "cdk.json"
         config = json.loads(path.read_text())
-        config["context"]["coldpress"][self.stage] |= settings
+        stage = config["context"]["coldpress"][self.stage]
+        stage |= settings
+        stage["model"] |= model or {}
         path.write_text(json.dumps(config, indent=2))
 
     def prepare(self) -> None:

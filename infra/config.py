@@ -53,6 +53,10 @@ class Model(_Section, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    versions: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=2**31)], ...],
+        Meta(max_length=5, description="it takes a list of up to 5 versions that this stage served before"),
+    ] = ()
     label: (
         Annotated[
             str,

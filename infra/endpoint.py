@@ -19,6 +19,7 @@ from infra.constructs.inference_function import InferenceFunction
 from infra.constructs.metrics import model_metric
 from infra.constructs.model_check import ModelCheck
 from infra.constructs.provisioned_concurrency import ProvisionedCapacity
+from infra.constructs.released_versions import ReleasedVersions
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService, VersionRollout
 from infra.constructs.version_alarms import VersionAlarms
@@ -180,6 +181,7 @@ class ModelEndpoint(Construct):
             alarms=alarms.all,
             rollout=config.rollout,
         )
+        ReleasedVersions(self, "Versions", alias=self.alias, check=check, model=config.model)
 
     def _build_api(
         self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None

@@ -30,7 +30,7 @@ StageName = Annotated[
 _ENDPOINT_KEYS = set(EndpointConfig.__struct_fields__)
 _API_KEYS = set(ApiConfig.__struct_fields__)
 # What a model's own object takes: what an endpoint takes, without what the API decides for all of its models.
-_PINS = ("version", "digest", "label")
+_PINS = ("version", "digest", "label", "versions")
 _MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {*_PINS, "throttling"}
 _LONGEST_SHIFT = 2_880  # minutes
 _Kind = TypeVar("_Kind")
@@ -197,6 +197,11 @@ def _right(kind: type, key: str) -> str:
 
 def _check_endpoint(config: EndpointConfig, where: str) -> None:
     _check_rollout(config.rollout, f"{where}.rollout")
+    if config.model.version in config.model.versions:
+        raise InvalidConfig(
+            f"{where}.model.versions has {config.model.version}, but that is model.version itself: "
+            "leave it out."
+        )
     if config.provisioned_concurrency is None:
         return
     limits, reserved = config.provisioned_concurrency, config.reserved_concurrency

@@ -14,7 +14,8 @@ from constructs import Construct
 from infra.config import ApiConfig, Cors, Domain, EndpointConfig, Throttling
 from infra.constructs.access_log import AccessLogGroup, HttpAccessLog
 from infra.constructs.nag import acknowledge
-from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes
+from infra.constructs.released_versions import released
+from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes, version_path
 
 
 class HttpInferenceApi(Construct):
@@ -67,20 +68,12 @@ class HttpInferenceApi(Construct):
         """Route the paths of the configuration's model to ``alias``; whether it is the API's first one."""
         is_first = not self._has_first
         self._has_first = True
-        name, throttling = config.model.name, config.throttling
-        integration = integrations.HttpLambdaIntegration(name, alias, scope_permission_to_route=False)
-        for method, path in self._routes(config, is_first=is_first):
-            route = apigatewayv2.HttpRoute(
-                self,
-                f"{method} {path}",
-                http_api=self.api,
-                route_key=apigatewayv2.HttpRouteKey.with_(path, apigatewayv2.HttpMethod[method]),
-                integration=integration,
-                authorizer=self._authorizer,
-            )
-            self._acknowledge(route)
-            if throttling != self._config.throttling and self._stage is not None:
-                self._throttle(self._stage, route, f"{method} {path}", throttling)
+        name = config.model.name
+        self._add_routes(self._routes(config, is_first=is_first), name, alias, config.throttling)
+        for version in config.model.versions:
+            path = version_path(name, version)
+            routes = self._methods(model_routes(path, has_transform=config.transform is not None))
+            self._add_routes(routes, path, released(self, alias, version), config.throttling)
         return is_first
 
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
@@ -102,9 +95,30 @@ class HttpInferenceApi(Construct):
             if is_first
             else model_routes(config.model.name, has_transform=config.transform is not None)
         )
+        return self._methods(routes)
+
+    def _methods(self, routes: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Each path once, for every method, where no preflight must pass by unsigned."""
         if self._config.cors is not None:
             return routes
         return [("ANY", path) for path in dict.fromkeys(path for _, path in routes)]
+
+    def _add_routes(
+        self, routes: list[tuple[str, str]], name: str, target: lambda_.IFunction, throttling: Throttling
+    ) -> None:
+        integration = integrations.HttpLambdaIntegration(name, target, scope_permission_to_route=False)
+        for method, path in routes:
+            route = apigatewayv2.HttpRoute(
+                self,
+                f"{method} {path}",
+                http_api=self.api,
+                route_key=apigatewayv2.HttpRouteKey.with_(path, apigatewayv2.HttpMethod[method]),
+                integration=integration,
+                authorizer=self._authorizer,
+            )
+            self._acknowledge(route)
+            if throttling != self._config.throttling and self._stage is not None:
+                self._throttle(self._stage, route, f"{method} {path}", throttling)
 
     def _build_api(self, cors: Cors | None) -> apigatewayv2.HttpApi:
         return apigatewayv2.HttpApi(

@@ -66,6 +66,7 @@ class ModelCheck(Construct):
         config: EndpointConfig,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.role = checker.role
         policy = self._build_policy(checker, endpoint, bucket, config.model.name)
         self.function = lambda_.DockerImageFunction(
             self,

@@ -16,7 +16,8 @@ from constructs import Construct
 from infra.config import ApiConfig, Domain, EndpointConfig, Quota, Throttling
 from infra.constructs.access_log import AccessLogGroup, log_format
 from infra.constructs.nag import acknowledge
-from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes
+from infra.constructs.released_versions import released
+from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes, version_path
 
 STAGE = "live"
 _LOG_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -86,16 +87,11 @@ class RestInferenceApi(Construct):
             if is_first
             else model_routes(config.model.name, has_transform=config.transform is not None)
         )
-        operation = self._operation(alias)
-        for method, path in routes:
-            self._paths.setdefault(path, {})[method.lower()] = operation
-            if config.throttling != self._config.throttling:
-                self._throttle(method, path, config.throttling)
-        alias.add_permission(
-            "RestApi",
-            principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
-            source_arn=self.api.arn_for_execute_api("*", "/*", STAGE),
-        )
+        self._add_routes(routes, alias, config.throttling)
+        for version in config.model.versions:
+            path = version_path(config.model.name, version)
+            routes = model_routes(path, has_transform=config.transform is not None)
+            self._add_routes(routes, released(self, alias, version), config.throttling)
         return is_first
 
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
@@ -126,9 +122,23 @@ class RestInferenceApi(Construct):
     def _is_closed(self) -> bool:
         return self._config.authorization in _SECURITY
 
-    def _operation(self, alias: lambda_.Alias) -> dict[str, Any]:
+    def _add_routes(
+        self, routes: list[tuple[str, str]], target: lambda_.IFunction, throttling: Throttling
+    ) -> None:
+        operation = self._operation(target)
+        for method, path in routes:
+            self._paths.setdefault(path, {})[method.lower()] = operation
+            if throttling != self._config.throttling:
+                self._throttle(method, path, throttling)
+        target.add_permission(
+            "RestApi",
+            principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            source_arn=self.api.arn_for_execute_api("*", "/*", STAGE),
+        )
+
+    def _operation(self, target: lambda_.IFunction) -> dict[str, Any]:
         stack = Stack.of(self)
-        function = f"lambda:path/2015-03-31/functions/{alias.function_arn}/invocations"
+        function = f"lambda:path/2015-03-31/functions/{target.function_arn}/invocations"
         name = _SECURITY[self._config.authorization][0] if self._is_closed else None
         return {
             "responses": {},

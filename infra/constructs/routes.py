@@ -28,6 +28,11 @@ def model_routes(model: str, *, has_transform: bool) -> list[tuple[str, str]]:
     ]
 
 
+def version_path(model: str, version: int) -> str:
+    """What stands in a model's place in the paths of one of its versions."""
+    return f"{model}/versions/{version}"
+
+
 def model_paths(model: str) -> list[str]:
     """What an IAM policy names for one model: its paths, with wildcards for what hangs on them."""
     v1, v2 = f"/v1/models/{model}", f"/v2/models/{model}"

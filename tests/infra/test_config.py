@@ -87,6 +87,11 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             {"rollout": {"type": "linear", "percent": 1, "minutes": 60}},
             ".rollout takes 99 steps of 60 minutes, but CodeDeploy gives a deployment 2880 minutes:",
         ),
+        (
+            {"model": {**MODEL, "version": 7, "versions": [6, 7]}},
+            ".model.versions has 7, but that is model.version itself: leave it out.",
+        ),
+        ({"model": {**MODEL, "versions": ["6"]}}, '.model.versions is ["6"], but it takes a list of up to 5'),
         ({"model": {**MODEL, "label": "Live"}}, '.model.label is "Live", but a label has 1 to 63'),
         (
             {"provisioned_concurrency": {"target_utilization": 1}},

@@ -198,6 +198,12 @@ def test_the_check_may_do_what_it_does_and_no_more(full: Any) -> None:
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "codedeploy:PutLifecycleEventHookExecutionStatus",
+        "lambda:CreateAlias",
+        "lambda:UpdateAlias",
+        "lambda:DeleteAlias",
+        "lambda:ListAliases",
+        "lambda:ListVersionsByFunction",
+        "lambda:DeleteFunction",
     }
     assert allowed["lambda:InvokeFunction"] == {"Fn::Join": ["", [{"Fn::GetAtt": [endpoint, "Arn"]}, ":*"]]}
     assert "deploymentgroup:" in json.dumps(allowed["codedeploy:PutLifecycleEventHookExecutionStatus"])
@@ -294,3 +300,46 @@ def test_without_provisioned_concurrency_it_serves_from_zero(plain: Any) -> None
     assert check["Environment"]["Variables"]["COLDPRESS_PROVISIONED"] == "0"
     # What removes the provisioned concurrency of the time before is still there, and may.
     assert "lambda:DeleteProvisionedConcurrencyConfig" in json.dumps(plain.all("AWS::IAM::Policy"))
+
+
+# Earlier versions
+
+
+@pytest.mark.parametrize("api", ["http", "rest"])
+def test_an_earlier_version_is_reached_by_its_number(synthesise: Synthesise, api: str) -> None:
+    model = {"name": "ocr", "version": 8, "digest": DIGEST, "versions": [6]}
+    template = synthesise({"model": model, "api": api, "authorization": "iam"}).stack("coldpress-dev")
+    endpoint, _ = function(template, "answers")
+    target = {"Fn::Join": ["", [{"Fn::GetAtt": [endpoint, "Arn"]}, ":v6"]]}
+    permitted = [body["Properties"] for body in template.all("AWS::Lambda::Permission").values()]
+    assert target in [permission["FunctionName"] for permission in permitted]
+    if api == "rest":
+        return  # its routes are tried in the emulator
+    (integration,) = [
+        name
+        for name, body in template.all("AWS::ApiGatewayV2::Integration").items()
+        if body["Properties"]["IntegrationUri"] == target
+    ]
+    routes = {
+        body["Properties"]["RouteKey"]
+        for body in template.all("AWS::ApiGatewayV2::Route").values()
+        if {"Ref": integration} in body["Properties"]["Target"]["Fn::Join"][1]
+    }
+    assert {
+        "ANY /v1/models/ocr/versions/6",
+        "ANY /v1/models/ocr/versions/6:predict",
+        "ANY /v2/models/ocr/versions/6/{proxy+}",
+    } <= routes
+
+
+def test_a_release_gets_its_alias_when_it_serves(full: Any) -> None:
+    endpoint, _ = function(full, "answers")
+    (release,) = full.all("Custom::ModelVersion").values()
+    properties = {key: value for key, value in release["Properties"].items() if not key.startswith("Service")}
+    assert properties == {
+        "FunctionName": {"Ref": endpoint},
+        "Version": version(full),
+        "ModelVersion": "7",
+        "Kept": [],
+    }
+    assert comes_after(full, full.id_of("Custom::ModelVersion"), full.id_of("AWS::Lambda::Alias"))
