@@ -1,7 +1,9 @@
 """CodeDeploy's rollouts of an alias: hooks, weights over emulated time, alarms and the way back."""
 
+import http.client
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -220,6 +222,38 @@ def test_nobody_has_to_advance_the_clock(endpoint):
     endpoint.stack.update(template("two", "V2", "CodeDeployDefault.LambdaLinear10PercentEvery1Minute"))
     assert endpoint.alias == ("2", {})
     assert endpoint.emulator.now() - before >= 9 * 60
+
+
+@pytest.mark.slow
+def test_no_request_fails_while_a_rollout_runs(endpoint):
+    """5,000 requests by four clients; the update comes when a tenth of them is done."""
+    name, total, clients = endpoint.name, 5_000, 4
+    host = endpoint.emulator.url.partition("//")[2]
+    outcomes = []
+
+    def send():
+        connection = http.client.HTTPConnection(host)
+        for _ in range(total // clients):
+            connection.request("POST", f"/2015-03-31/functions/{name}:live/invocations", b"{}")
+            response = connection.getresponse()
+            response.read()
+            failed = response.status != 200 or "X-Amz-Function-Error" in response.headers
+            outcomes.append("failed" if failed else response.headers["X-Amz-Executed-Version"])
+        connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    while len(outcomes) < total / 10:
+        threads[0].join(0.05)
+    config = "CodeDeployDefault.LambdaLinear10PercentEvery1Minute"
+    endpoint.stack.update(template("two", "V2", config))
+    during = len(outcomes)
+    for thread in threads:
+        thread.join()
+    assert Counter(outcomes).keys() == {"1", "2"}
+    assert len(outcomes) == total > during
+    assert endpoint.alias == ("2", {})
 
 
 def test_a_failure_after_the_rollout_takes_the_alias_back(endpoint):
