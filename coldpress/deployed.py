@@ -299,18 +299,6 @@ def open_one(stack: str, model: str | None) -> Deployed:
     return first
 
 
-def get_event(path: str) -> dict[str, Any]:
-    """A GET as an HTTP API hands it to Lambda, payload format 2.0."""
-    return {
-        "version": "2.0",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {},
-        "requestContext": {"stage": "$default", "http": {"method": "GET", "path": path}},
-        "isBase64Encoded": False,
-    }
-
-
 def _is_number(entry: Any) -> bool:
     return str(entry["Version"]).isdecimal()
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from bundle.registry import Pushed
 from coldpress import aws
-from coldpress.deployed import Deployed, Rollout, Version, add_arguments, get_event, open_one
+from coldpress.deployed import Deployed, Rollout, Version, add_arguments, open_one
 from coldpress.errors import CommandError
 from coldpress.pin import check, pin
+from handlers.direct import http_event
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +90,7 @@ def _target(deployed: Deployed, wanted: int | None) -> Version:
 
 def _check_answers(deployed: Deployed, version: Version) -> None:
     """An old version may have lost its bundle, or be asleep: find out before the traffic does."""
-    answer = deployed.invoke(version, get_event("/v2/health/ready"))
+    answer = deployed.invoke(version, http_event("/v2/health/ready", method="GET"))
     status = answer.get("statusCode") if isinstance(answer, dict) else None
     if status != 200:
         raise CommandError(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from bundle.errors import BundleError
 from bundle.layout import MANIFEST_FILE
 from bundle.served import read_manifest
+from handlers import direct
 from handlers.pretraffic.requests import NoAnswer, fits, read_answer, to_event
 from handlers.pretraffic.samples import Sample, allowed_difference, difference, read_samples
 
@@ -187,18 +188,12 @@ class Check:
         return (self._clock() - began) * 1e3
 
     def _invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        done = self._lambda.invoke(
-            FunctionName=self._settings.function,
-            Qualifier=self._settings.version,
-            Payload=json.dumps(event).encode(),
-        )
-        payload: dict[str, Any] = json.loads(done["Payload"].read())
-        if "FunctionError" in done:
-            raise Failed(
-                f"the version fails: {payload.get('errorType')}: {payload.get('errorMessage')} "
-                "(see the endpoint's log)."
-            )
-        return payload
+        settings = self._settings
+        try:
+            reply: dict[str, Any] = direct.invoke(self._lambda, settings.function, settings.version, event)
+        except direct.FunctionFailed as failed:
+            raise Failed(f"the version fails: {failed} (see the endpoint's log).") from None
+        return reply
 
 
 def cpu() -> dict[str, Any]:

@@ -4,11 +4,11 @@ The Open Inference Protocol with binary tensors, in an event of API Gateway's HT
 as the model gave it.
 """
 
-import base64
 import json
 from types import SimpleNamespace
 from typing import Any
 
+from handlers import direct
 from handlers.inference.protocols.binary import HEADER, decode_tensor, encode_tensor
 from handlers.inference.protocols.oip import DATATYPES
 from handlers.inference.tensor import Tensor
@@ -40,17 +40,11 @@ def to_event(model: str, inputs: dict[str, Tensor]) -> dict[str, Any]:
         for name, tensor in inputs.items()
     ]
     header = json.dumps({"inputs": described, "parameters": {"binary_data_output": True}}).encode()
-    path = f"/v2/models/{model}/infer"
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/octet-stream", HEADER: str(len(header))},
-        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
-        "body": base64.b64encode(b"".join([header, *blobs.values()])).decode(),
-        "isBase64Encoded": True,
-    }
+    return direct.http_event(
+        f"/v2/models/{model}/infer",
+        headers={"content-type": "application/octet-stream", HEADER: str(len(header))},
+        body=b"".join([header, *blobs.values()]),
+    )
 
 
 def read_answer(reply: dict[str, Any]) -> dict[str, Tensor]:
@@ -60,10 +54,10 @@ def read_answer(reply: dict[str, Any]) -> dict[str, Tensor]:
         NoAnswer: it is an error, or nothing that can be read.
     """
     try:
-        body = base64.b64decode(reply["body"]) if reply["isBase64Encoded"] else reply["body"].encode()
-        if reply["statusCode"] != 200:
-            raise NoAnswer(f"status {reply['statusCode']}: {json.loads(body)['error']}")
-        length = int(reply["headers"][HEADER])
+        status, headers, body = direct.read_answer(reply)
+        if status != 200:
+            raise NoAnswer(f"status {status}: {json.loads(body)['error']}")
+        length = int(headers[HEADER])
         return _tensors(json.loads(body[:length])["outputs"], memoryview(body)[length:])
     except (KeyError, ValueError, TypeError, AttributeError):
         raise NoAnswer("it is no answer of the Open Inference Protocol") from None

@@ -15,6 +15,14 @@ class NotFound(Exception):
     """There is no such version, or it has no provisioned concurrency."""
 
 
+class TooManyRequests(Exception):
+    """All concurrency is in use."""
+
+
+class NotReady(Exception):
+    """Nobody asked the version for weeks."""
+
+
 class Bundles:
     """boto3's S3 client, as far as it is used: one bundle."""
 
@@ -32,7 +40,11 @@ class Versions:
     """boto3's Lambda client: version 7 of ``endpoint`` serves ``service``, an event as JSON at a time."""
 
     exceptions = SimpleNamespace(
-        ProvisionedConcurrencyConfigNotFoundException=NotFound, ResourceNotFoundException=NotFound
+        ProvisionedConcurrencyConfigNotFoundException=NotFound,
+        ResourceNotFoundException=NotFound,
+        TooManyRequestsException=TooManyRequests,
+        ResourceNotReadyException=NotReady,
+        ResourceConflictException=NotReady,
     )
 
     def __init__(self, service: Service, before: Callable[[], None] = lambda: None) -> None:
