@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from emulator import settings
 from emulator.clients import client_at
+from emulator.cloudformation.deployment import references
 
 Template = dict[str, Any]
 
@@ -129,8 +130,8 @@ def _version(deployed: _Deployed) -> bool:
 
 
 def _permission(deployed: _Deployed) -> bool:
-    value = deployed.body["Properties"]["FunctionName"]
-    function = deployed.physical_ids[value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0]]
+    (named,) = references(deployed.body["Properties"]["FunctionName"])  # its name, or an ARN made of it
+    function = deployed.physical_ids[named]
     name = function.split(":")[6] if function.startswith("arn:") else function
     policy: str = deployed.service("lambda").get_policy(FunctionName=name)["Policy"]
     return deployed.physical_id in policy

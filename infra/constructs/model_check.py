@@ -66,8 +66,7 @@ class ModelCheck(Construct):
         config: EndpointConfig,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.role = checker.role
-        policy = self._build_policy(checker, endpoint, bucket, config.model.name)
+        self.policy = self._build_policy(checker, endpoint, bucket, config.model.name)
         self.function = lambda_.DockerImageFunction(
             self,
             "Function",
@@ -93,7 +92,7 @@ class ModelCheck(Construct):
                 "COLDPRESS_PROVISIONED": "1" if config.provisioned_concurrency else "0",
             },
         )
-        self.function.node.add_dependency(policy)
+        self.function.node.add_dependency(self.policy)
         acknowledge(
             self.function,
             "Serverless-LambdaDLQ",

@@ -24,7 +24,7 @@ class ReleasedVersions(Construct):
         self, scope: Construct, construct_id: str, *, alias: lambda_.Alias, check: ModelCheck, model: Model
     ) -> None:
         super().__init__(scope, construct_id)
-        policy = self._build_policy(alias.lambda_, check)
+        self._allow(alias.lambda_, check.policy)
         self.release = CustomResource(
             self,
             "Release",
@@ -38,35 +38,25 @@ class ReleasedVersions(Construct):
                 "Kept": [str(version) for version in model.versions],
             },
         )
-        self.release.node.add_dependency(alias, policy)
+        self.release.node.add_dependency(alias)
 
-    def _build_policy(self, function: lambda_.IFunction, check: ModelCheck) -> iam.Policy:
+    def _allow(self, function: lambda_.IFunction, policy: iam.Policy) -> None:
         versions = f"{function.function_arn}:*"
-        policy = iam.Policy(
-            self,
-            "Policy",
-            roles=[check.role],
-            statements=[
-                iam.PolicyStatement(
-                    actions=[
-                        "lambda:CreateAlias",
-                        "lambda:DeleteAlias",
-                        "lambda:ListAliases",
-                        "lambda:ListVersionsByFunction",
-                        "lambda:UpdateAlias",
-                    ],
-                    resources=[function.function_arn],
-                ),
-                iam.PolicyStatement(actions=["lambda:DeleteFunction"], resources=[versions]),
-            ],
+        policy.add_statements(
+            iam.PolicyStatement(
+                actions=[
+                    "lambda:CreateAlias",
+                    "lambda:DeleteAlias",
+                    "lambda:ListAliases",
+                    "lambda:ListVersionsByFunction",
+                    "lambda:UpdateAlias",
+                ],
+                resources=[function.function_arn],
+            ),
+            # Without a colon after its name, the function itself cannot be deleted by this.
+            iam.PolicyStatement(actions=["lambda:DeleteFunction"], resources=[versions]),
         )
-        acknowledge_resource(
-            policy,
-            versions,
-            "Which versions are old is only known when they are. The function itself, without a colon after "
-            "its name, cannot be deleted by this.",
-        )
-        return policy
+        acknowledge_resource(policy, versions, "Which versions are old is only known when they are.")
 
 
 def released(scope: Construct, alias: lambda_.Alias, version: int) -> lambda_.IFunction:
