@@ -17,6 +17,8 @@ Check = Callable[[Deployed, Template | None], Iterator[str]]
 _SMALL_QUOTA = 10
 _IDLE_SHARE = 0.1
 _DRIFT_SECONDS = 300
+# A version that was deployed just now need not have had requests.
+_SETTLED = timedelta(days=1)
 _DEPLOYED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 # A rollback or a canary moves the alias, and auto scaling the concurrency, with nobody at fault: other checks
 # look at those.
@@ -128,17 +130,21 @@ def alarms(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
     for alarm in found:
         if alarm["StateValue"] == "ALARM":
             yield f"{alarm['AlarmName']} is in ALARM ({alarm.get('StateReason', '')}): look at the dashboard."
-    if not _has_data("AWS/Lambda", "Invocations", [{"Name": "FunctionName", "Value": deployed.function}]):
+    through_alias = [
+        {"Name": "FunctionName", "Value": deployed.function},
+        {"Name": "Resource", "Value": f"{deployed.function}:{deployed.alias_name}"},
+    ]
+    if not _have_data("AWS/Lambda", through_alias):
         raise Skipped(
             "nobody sent a request within two weeks, so no metric has data: send one with `coldpress invoke`."
         )
-    for alarm in found:
-        for metric in _metrics(alarm):
-            if not _has_data(metric["Namespace"], metric["MetricName"], metric.get("Dimensions", [])):
-                yield (
-                    f"{alarm['AlarmName']} watches {metric['MetricName']}, which had no data within two "
-                    "weeks: compare its dimensions with the metric's in the console."
-                )
+    settled = [(alarm, metric) for alarm in found if _age(alarm) >= _SETTLED for metric in _metrics(alarm)]
+    for alarm, metric in settled:
+        if not _have_data(metric["Namespace"], metric.get("Dimensions", [])):
+            yield (
+                f"{alarm['AlarmName']} watches {metric['MetricName']} under dimensions that had no data "
+                "within two weeks: compare them with the metric's in the console."
+            )
 
 
 def drift(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
@@ -257,9 +263,14 @@ def _metrics(alarm: Any) -> list[Any]:
     return [metric for metric in stats if "MetricName" in metric]
 
 
-def _has_data(namespace: str, name: str, dimensions: list[Any]) -> bool:
-    """Whether CloudWatch lists the metric, as it does for two weeks after its last data."""
-    answer = aws.client("cloudwatch").list_metrics(
-        Namespace=namespace, MetricName=name, Dimensions=dimensions
-    )
-    return bool(answer["Metrics"])
+def _age(alarm: Any) -> timedelta:
+    """For how long it has been as it is."""
+    return datetime.now(UTC) - datetime.fromisoformat(str(alarm["AlarmConfigurationUpdatedTimestamp"]))
+
+
+def _have_data(namespace: str, dimensions: list[Any]) -> bool:
+    """Whether CloudWatch lists a metric with these dimensions, as it does for two weeks after its last data.
+
+    Any, because some are only sent when there is something to count.
+    """
+    return bool(aws.client("cloudwatch").list_metrics(Namespace=namespace, Dimensions=dimensions)["Metrics"])

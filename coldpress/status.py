@@ -93,7 +93,7 @@ def _provisioned(status: dict[str, Any]) -> str:
 
 def _rollout(rollout: dict[str, Any] | None) -> str:
     if rollout is None:
-        return "none by CodeDeploy"
+        return "none yet by CodeDeploy"
     why = f": {rollout['why']}" if rollout["why"] else ""
     return f"{rollout['id']} {rollout['status']}, created {rollout['created']}{why}"
 

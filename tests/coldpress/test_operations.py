@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bundle.registry import Registry
+from coldpress import checks
 from coldpress.main import main
 from emulator.server import Emulator
-from tests.coldpress.stages import BUCKET, Account
+from tests.coldpress.stages import BUCKET, Account, template_of
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
 
@@ -191,6 +193,25 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     for line in told.splitlines():
         assert line.endswith((".", ").")), line
     s3.delete_object(Bucket=BUCKET, Key="models/classifier/labels/lost")
+
+
+def test_doctor_finds_alarms_on_nothing(
+    run: Any, account: Account, stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "not checked, alarms: nobody sent a request" in run("doctor", stack)[1]
+    function = account.output(stack, "FunctionName")
+    for qualifier in ("live", "2"):
+        account.client("lambda").invoke(FunctionName=function, Qualifier=qualifier, Payload=b"{}")
+    assert "alarms:" not in run("doctor", stack)[1]
+    wrong = {"Fn::Join": ["", [{"Ref": "Function"}, ":other"]]}
+    alarm = template_of("2" * 64, 3, {})["Resources"]["Errors"]
+    alarm["Properties"]["Dimensions"][1]["Value"] = wrong
+    account.deploy(stack, "2" * 64, version=3, extra={"OnNothing": alarm})
+    assert "alarms:" not in run("doctor", stack)[1]
+    monkeypatch.setattr(checks, "_SETTLED", timedelta(0))
+    (finding,) = [line for line in run("doctor", stack)[1].splitlines() if line.startswith("alarms:")]
+    assert "OnNothing" in finding
+    assert "under dimensions that had no data" in finding
 
 
 def test_doctor_misses_the_golden_answers_and_the_bundle(

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -26,7 +27,11 @@ def write_bundle(
     golden: Golden | None = None,
 ) -> Path:
     """Write a bundle of ``model`` under ``parent`` and return its folder; ``golden``: inputs and outputs."""
-    return write(parent, _manifest(model, name, serve, labels), _files(model, parent, golden or []))
+    manifest = _manifest(model, name, serve, labels)
+    if golden:
+        errors = {output.name: 0.0 for output in model.graph.output}
+        manifest = msgspec.structs.replace(manifest, golden_error=errors)
+    return write(parent, manifest, _files(model, parent, golden or []))
 
 
 def _files(model: onnx.ModelProto, scratch: Path, samples: Golden) -> dict[str, bytes]:
