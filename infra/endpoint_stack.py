@@ -16,6 +16,7 @@ from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
 from infra.registry_stack import BUCKET_NAME_EXPORT
+from infra.stages import output_prefix
 
 
 class EndpointStack(Stack):
@@ -100,11 +101,9 @@ class EndpointStack(Stack):
         self._output(f"{prefix}FunctionName", endpoint.function.function_name, "The function behind it")
         self._output(f"{prefix}AliasArn", endpoint.alias.function_arn, "What the endpoint invokes")
         self._output(f"{prefix}ModelDigest", model.model.digest or "", "The bundle that is deployed")
+        if endpoint.batch is not None and model.batch is not None:
+            self._output(f"{prefix}BatchArn", endpoint.batch.state_machine_arn, "What `coldpress batch` runs")
+            self._output(f"{prefix}BatchBuckets", " ".join(model.batch.buckets), "What a batch may touch")
 
     def _output(self, name: str, value: str, description: str) -> None:
         CfnOutput(self, name, value=value, description=description)
-
-
-def output_prefix(model: str) -> str:
-    """A model's name as outputs begin: ``text-direction`` becomes ``TextDirection``."""
-    return "".join(word.capitalize() for word in model.split("-"))

@@ -51,6 +51,11 @@ def endpoints(stage: StageConfig) -> list[EndpointConfig]:
     return [endpoint for _, endpoint in _endpoints(stage, "")]
 
 
+def output_prefix(model: str) -> str:
+    """A model's name as its stack's outputs begin: ``text-direction`` becomes ``TextDirection``."""
+    return "".join(word.capitalize() for word in model.split("-"))
+
+
 def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
     """The stages to synthesise, by name.
 
@@ -281,7 +286,14 @@ def _check_api(config: ApiConfig, where: str) -> None:
 
 def _check_stage(stage: StageConfig, where: str) -> None:
     if stage.budget is not None and stage.alarms.email is None:
-        raise InvalidConfig(f"{where}.budget has nobody to tell: set {where}.alarms.email.")
+        raise InvalidConfig(f"{where}.budget has nobody to tell: set alarms.email beside it.")
+    prefixes: dict[str, str] = {}
+    for name in stage.models:
+        other = prefixes.setdefault(output_prefix(name), name)
+        if other != name:
+            raise InvalidConfig(
+                f"{where}.models has {other} and {name}, whose outputs would have the same names: rename one."
+            )
     for key, value in stage.tags.items():
         _check_tag(key, value, f"{where}.tags")
 

@@ -41,11 +41,14 @@ class UsagePlan(Resource):
 
 
 def _request(properties: Properties) -> Properties:
-    kept = {key: properties[key] for key in ("ApiStages", "Quota", "Throttle") if key in properties}
+    kept = {key: properties[key] for key in ("Quota", "Throttle") if key in properties}
+    kept["ApiStages"] = [
+        {key: stage[key] for key in ("ApiId", "Stage")} for stage in properties.get("ApiStages", [])
+    ]
     request: Properties = lower_camel(kept)
     return request
 
 
 def _check(properties: Properties) -> None:
-    if any("Throttle" in stage for stage in properties.get("ApiStages", [])):
+    if any(stage.get("Throttle") for stage in properties.get("ApiStages", [])):
         raise NotImplementedError("The emulator has no limits of a usage plan for single methods.")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.config import EndpointConfig, InvalidConfig, Model, ProvisionedConcurrency
-from infra.stages import check_config, load_stages
+from infra.stages import check_config, endpoints, load_stages
 
 MODEL = {"name": "ocr"}
 DIGEST = "0123456789abcdef" * 4
@@ -107,6 +107,49 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
         ({"transform": "a:B\n"}, '.transform is "a:B\\n", but it takes'),
         ({"alarms": {"email": "me"}}, '.alarms.email is "me", but it takes one e-mail address.'),
         ({"tags": {"team": 1}}, '.tags is {"team": 1}, but it takes an object of strings'),
+        ({"api": "soap"}, '.api is "soap", but it takes "http" or "rest"'),
+        (
+            {"authorization": "api_key"},
+            '.authorization is "api_key", but only a REST API has keys: set api to "rest".',
+        ),
+        (
+            {"authorization": "jwt", "api": "rest"},
+            '.authorization is "jwt", but only an HTTP API checks tokens by itself: set api to "http".',
+        ),
+        ({"authorization": "jwt"}, '.authorization is "jwt", but jwt is missing: add {"issuer": "https://…"'),
+        (
+            {"jwt": {"issuer": "https://login.example.com", "audience": ["app"]}},
+            '.jwt is there, but nobody asks for tokens: set authorization to "jwt".',
+        ),
+        (
+            {"authorization": "jwt", "jwt": {"issuer": "http://x", "audience": ["app"]}},
+            '.jwt.issuer is "http://x", but it takes the issuer\'s https address',
+        ),
+        ({"quota": {"limit": 5}}, ".quota counts the requests of API keys: set api"),
+        ({"api_keys": ["shop"]}, ".api_keys is there, but nobody asks for keys: set api"),
+        ({"api_keys": []}, ".api_keys is [], but it takes a list of one or more clients' names"),
+        (
+            {"web_acl_arn": "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b"},
+            ".web_acl_arn is there, but AWS WAF protects REST APIs only: set api",
+        ),
+        (
+            {"api": "rest", "cors": {"origins": ["*"]}},
+            '.cors is there, but only an HTTP API answers for CORS by itself: set api to "http".',
+        ),
+        ({"cors": {"origins": ["example.com"]}}, '.cors.origins is ["example.com"], but it takes a list of'),
+        ({"domain": {"name": "Example"}}, '.domain.name is "Example", but it takes a name like'),
+        (
+            {"reserved_concurrency": 5, "provisioned_concurrency": {"max": 6}},
+            ".provisioned_concurrency.max is 6, but reserved_concurrency is 5, and no more can",
+        ),
+        ({"reserved_concurrency": 0}, ".reserved_concurrency is 0, but it takes a whole number"),
+        ({"log_retention_days": 2}, ".log_retention_days is 2, but CloudWatch Logs takes 1, 3, 5, 7,"),
+        ({"kms_key_arn": "alias/mine"}, '.kms_key_arn is "alias/mine", but it takes the ARN of a symmetric'),
+        (
+            {"budget": {"monthly_usd": 5}},
+            ".budget has nobody to tell: set alarms.email beside it.",
+        ),
+        ({"models": {"layout": {}}}, " has both model and models: move ocr into models."),
         ({"tags": {"aws:team": "a"}}, '.tags has the key "aws:team", but a tag\'s key has 1 to 128 letters'),
         ({"tags": {"team": "a\nb"}}, '.tags.team is "a\\nb", but a tag\'s value has up to 256 letters'),
     ],
@@ -115,7 +158,7 @@ def test_a_wrong_stage_is_told_where_and_what_is_right(stage: dict[str, Any], se
     with pytest.raises(InvalidConfig) as caught:
         load({"model": MODEL, **stage})
     message = str(caught.value)
-    assert message.startswith("cdk.json: coldpress.dev.")
+    assert message.startswith("cdk.json: coldpress.dev")
     assert sentence in message
     assert "\n" not in message
 
@@ -176,6 +219,64 @@ def test_the_command_line_selects_a_stage_and_overrides_its_pin() -> None:
     assert stages["prod"].memory_mb == 512
 
 
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ({"ocr": {"memory_mb": 64}}, ".models.ocr.memory_mb is 64, but Lambda takes whole MB"),
+        ({"ocr": {"digest": "ab"}}, '.models.ocr.digest is "ab", but a digest is the 64 hex digits'),
+        ({"OCR": {}}, ".models.OCR is no model's name: a model's name has 1 to 63"),
+        ({"a\nb": {}}, ".models.a\\nb is no model's name"),
+        ({"ocr": {"memmory_mb": 1}}, ".models.ocr.memmory_mb is no key (did you mean memory_mb?)"),
+        ({"ocr": {"cors": {}}}, ".models.ocr.cors is the stage's, whose models share one API: put it beside"),
+        ({"ocr": 3}, '.models is {"ocr": 3}, but it takes an object of models by name'),
+        (
+            {"a-1": {}, "a1": {}},
+            ".models has a-1 and a1, whose outputs would have the same names: rename one.",
+        ),
+        ({}, ".model is missing: a stage needs one"),
+    ],
+)
+def test_a_wrong_model_among_several_is_told_where(models: Any, sentence: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load({"models": models})
+    assert str(caught.value).startswith(f"cdk.json: coldpress.dev{sentence}")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_stands_beside_models_holds_for_each_and_a_models_own_wins() -> None:
+    stage = load(
+        {
+            "memory_mb": 512,
+            "alarms": {"email": "a@example.com", "errors": 7},
+            "provisioned_concurrency": {"min": 2},
+            "models": {
+                "ocr": {"digest": DIGEST, "version": 4, "alarms": {"errors": 3}},
+                "layout": {"memory_mb": 3008, "provisioned_concurrency": None},
+            },
+        }
+    )
+    ocr, layout = endpoints(stage)
+    assert (ocr.model.name, ocr.model.version, ocr.model.digest) == ("ocr", 4, DIGEST)
+    assert (ocr.memory_mb, layout.memory_mb) == (512, 3008)
+    assert (ocr.alarms.errors, layout.alarms.errors) == (3, 7)
+    assert ocr.alarms.email == layout.alarms.email == "a@example.com"
+    assert ocr.provisioned_concurrency == ProvisionedConcurrency(min=2)
+    assert layout.provisioned_concurrency is None
+    assert stage.model is None
+
+
+def test_the_command_line_overrides_one_of_several_models() -> None:
+    coldpress = {"dev": {"models": {"ocr": {"digest": "f" * 64}, "layout": {}}}}
+    context = {"coldpress": coldpress, "stage": "dev", "digest": DIGEST, "version": "12"}
+    ocr, layout = endpoints(load_stages({**context, "model": "layout"})["dev"])
+    assert ocr.model.digest == "f" * 64
+    assert (layout.model.version, layout.model.digest) == (12, DIGEST)
+    with pytest.raises(InvalidConfig, match=r"several models: add -c model=NAME, one of ocr, layout\."):
+        load_stages(context)
+    with pytest.raises(InvalidConfig, match=r"-c model=layuot names no model .*did you mean layout\?"):
+        load_stages({**context, "model": "layuot"})
+
+
 def test_a_configuration_made_in_python_is_checked_as_well() -> None:
     config = EndpointConfig(model=Model(name="ocr"), provisioned_concurrency=ProvisionedConcurrency(min=0))
     with pytest.raises(InvalidConfig, match=r"^App/Ocr\.provisioned_concurrency\.min is 0, but"):
@@ -186,6 +287,7 @@ _KEYS = st.sampled_from(
     [
         *("model", "memory_mb", "timeout_s", "architecture", "provisioned_concurrency", "authorization"),
         *("throttling", "alarms", "tags", "name", "version", "digest", "min", "max", "rate", "email"),
+        *("models", "api", "jwt", "cors", "quota", "api_keys", "domain", "budget", "ocr", "origins"),
     ]
 )
 _JSON = st.recursive(
