@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ _RUNNING = ("Created", "Queued", "InProgress", "Ready")
 _NO_PROVISIONED = ("ProvisionedConcurrencyConfigNotFoundException", "ResourceNotFoundException", "404")
 _ASLEEP = ("ResourceNotReadyException", "ResourceConflictException")
 _ALARMS_A_CALL = 100
+_RECENT = 25
+# In a deployment's AppSpec, which is JSON or YAML, and here escaped in JSON.
+_CURRENT, _TARGET = re.compile(r"CurrentVersion\W+(\d+)"), re.compile(r"TargetVersion\W+(\d+)")
 
 
 class Version(NamedTuple):
@@ -200,23 +204,51 @@ class Deployed:
         return found
 
     def rollout(self) -> Rollout | None:
-        """CodeDeploy's last deployment; None where the stage is deployed all at once by CloudFormation."""
+        """CodeDeploy's last deployment; None where there was none yet."""
+        deployments = self._deployments()
+        if not deployments:
+            return None
+        last = deployments[0]
+        error = last.get("errorInformation") or {}
+        return Rollout(
+            last["deploymentId"], last["status"], str(last["createTime"]), str(error.get("message") or "")
+        )
+
+    def predecessor(self) -> Version | None:
+        """The retained version that served before this one.
+
+        Which is not always the one before by its number: a version that was stopped by the check or taken
+        back by an alarm is retained as well, and never served.
+        """
+        kept = {version.number: version for version in self.versions}
+        for deployment in self._deployments():
+            revision = json.dumps(deployment.get("revision", {}), default=str)
+            current, target = _CURRENT.search(revision), _TARGET.search(revision)
+            if deployment["status"] != "Succeeded" or current is None or target is None:
+                continue
+            if int(target[1]) == self.serving.number:
+                return kept.get(int(current[1]))
+        if self.update_policy:
+            return None  # the first version, or one that serves after a rollback by hand
+        older = [
+            version
+            for version in self.versions
+            if version.number < self.serving.number and version.digest != self.serving.digest
+        ]
+        return older[0] if older else None
+
+    def _deployments(self) -> list[Any]:
+        """CodeDeploy's deployments of this model, newest first; none where CloudFormation moves the alias."""
         update = self.update_policy
         if not update:
-            return None
+            return []
         client = aws.client("codedeploy")
         ids = client.list_deployments(
             applicationName=self._physical_id(update["ApplicationName"]),
             deploymentGroupName=self._physical_id(update["DeploymentGroupName"]),
         )["deployments"]
-        infos = [client.get_deployment(deploymentId=found)["deploymentInfo"] for found in ids[:25]]
-        if not infos:
-            return None
-        last = max(infos, key=lambda info: info["createTime"])
-        error = last.get("errorInformation") or {}
-        return Rollout(
-            last["deploymentId"], last["status"], str(last["createTime"]), str(error.get("message") or "")
-        )
+        infos = [client.get_deployment(deploymentId=found)["deploymentInfo"] for found in ids[:_RECENT]]
+        return sorted(infos, key=lambda info: info["createTime"], reverse=True)
 
     def _physical_id(self, reference: Any) -> str:
         """What a template's ``Ref`` to a resource is called in its service."""

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--to",
         type=int,
         metavar="VERSION",
-        help="the function's version to go back to (default: the one before; see `coldpress status`)",
+        help="the function's version to go back to (default: the one that served before)",
     )
     parser.add_argument(
         "--pin",
@@ -79,13 +79,13 @@ def _target(deployed: Deployed, wanted: int | None) -> Version:
         return deployed.version(wanted)
     if deployed.canary is not None:
         return deployed.serving  # the old one still has most of the traffic; it gets the rest back
-    older = [version for version in deployed.versions if version.number < deployed.serving.number]
-    if not older:
+    before = deployed.predecessor()
+    if before is None:
         raise CommandError(
-            f"{deployed.function} has no version before {deployed.serving.number} to go back to: "
-            "pin an older model, and deploy it."
+            f"no version is known to have served before {deployed.serving.number} that is still there: name "
+            "one with --to (see `coldpress status`), or pin an older model and deploy it."
         )
-    return older[0]
+    return before
 
 
 def _check_answers(deployed: Deployed, version: Version) -> None:

@@ -87,7 +87,7 @@ def test_rollback_goes_to_the_version_before_and_says_to_pin(
     assert account.alias(stack)["FunctionVersion"] == "1"
     status, told = run("rollback", stack)
     assert status == 2
-    assert "no version before 1 to go back to" in told
+    assert "no version is known to have served before 1" in told
     config = tmp_path / "cdk.json"
     config.write_text('{"context": {"coldpress": {"dev": {"model": {"name": "classifier"}}}}}')
     assert run("rollback", stack, "--to", "1", "--pin", "dev", "--config", str(config))[0] == 0

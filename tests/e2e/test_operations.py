@@ -131,8 +131,10 @@ def test_a_stage_from_its_first_version_to_its_end(cloud: Cloud, tmp_path: Path)
     # It is deployed after all, rolled back by hand, and what serves goes on to another stage.
     stage.deployment.deploy()
     assert {version["digest"] for version in stage.status["versions"]} == {first, second}
+    assert stage.status["traffic"] == {"3": 1.0}
     code, told = stage.run("rollback", stage.stack)
     assert code == 0, told
+    assert "live -> version 1" in told  # and not to 2, which never served
     assert "has no provisioned concurrency" in told
     code, told = stage.run("doctor", stage.stack)
     assert code == 1
