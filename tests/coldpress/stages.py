@@ -116,3 +116,18 @@ def template_of(digest: str, version: int, extra: dict[str, Any]) -> dict[str, A
         "Resources": {**resources, **extra},
         "Outputs": {name: {"Value": value} for name, value in outputs.items()},
     }
+
+
+def with_another_model(template: dict[str, Any], digest: str) -> dict[str, Any]:
+    """The same stage with a second model ``other``, as the outputs of several models are called."""
+    published = f"Version{digest[:8]}"
+    copied = {name: template["Resources"][name] for name in ("Function", "Alias", published)}
+    text = json.dumps(copied).replace('"classifier"', '"other"')
+    for name in copied:
+        text = text.replace(f'"{name}"', f'"Other{name}"')
+    outputs = template["Outputs"]
+    for name in ("FunctionName", "AliasArn", "ModelDigest"):
+        mine = outputs[name]["Value"]
+        theirs = {"Ref": f"Other{mine['Ref']}"} if isinstance(mine, dict) else mine
+        outputs |= {f"Classifier{name}": {"Value": mine}, f"Other{name}": {"Value": theirs}}
+    return {"Resources": template["Resources"] | json.loads(text), "Outputs": outputs}

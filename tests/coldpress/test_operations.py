@@ -12,7 +12,7 @@ from bundle.registry import Registry
 from coldpress import checks
 from coldpress.main import main
 from emulator.server import Emulator
-from tests.coldpress.stages import BUCKET, Account, template_of
+from tests.coldpress.stages import BUCKET, Account, template_of, with_another_model
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
 
@@ -263,6 +263,29 @@ def test_live_measures_what_is_deployed_and_touches_nothing(run: Any, account: A
         before["FunctionVersion"],
         before["RevisionId"],
     )
+
+
+def test_a_stage_of_several_models_wants_to_know_which(
+    run: Any, account: Account, digests: list[str]
+) -> None:
+    template = with_another_model(template_of(digests[0], 1, {}), digests[0])
+    account.client("cloudformation").create_stack(StackName="several", TemplateBody=json.dumps(template))
+    status, told = run("status", "several", "--json")
+    assert status == 0, told
+    models = [stage["versions"][0]["model"] for stage in json.loads(told)]
+    assert models == ["classifier", "other"]
+    status, told = run("rollback", "several")
+    assert status == 2
+    assert "serves several models: name one with --model (classifier, other)" in told
+    assert (
+        "serves no model 'third': it has classifier, other" in run("status", "several", "--model", "third")[1]
+    )
+    (other,) = json.loads(run("status", "several", "--model", "other", "--json")[1])
+    assert other["function"] == account.output("several", "OtherFunctionName")
+    status, told = run("destroy", "several", "--force")
+    assert status == 0, told
+    assert "kept: the bundles of classifier" in told
+    assert "kept: the bundles of other" in told
 
 
 @pytest.mark.parametrize("command", ["status", "promote", "rollback", "doctor", "destroy"])
