@@ -18,7 +18,8 @@ _RANGE_BYTES = 8 * 1024**2  # of the ranged GETs by which a bundle is fetched
 # Bytes of log a request: START, END and REPORT of the platform, the handler's line of metrics, the access
 # log's line, and 26 bytes that CloudWatch adds to each of the five.
 _LOG_BYTES = 330 + 560 + 480 + 5 * 26
-_METRICS, _DASHBOARDS = 5, 1
+# What a stage without provisioned concurrency has.
+ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
 _MB_PER_VCPU = 1769
@@ -39,7 +40,7 @@ class Workload:
     architecture: str
     model_bytes: float = 0.0
     cold_share: float = 0.01
-    alarms: int = 4
+    alarms: int = ALARMS
     api: Literal["http", "rest"] = "http"
 
     @property
@@ -203,9 +204,9 @@ def _watching(work: Workload, prices: Prices) -> float:
     return (
         prices.log_ingestion.of(log_gb)
         + prices.log_storage.of(log_gb)
-        + prices.metric.of(_METRICS)
+        + prices.metric.of(METRICS)
         + prices.alarm.of(work.alarms)
-        + prices.dashboard.of(_DASHBOARDS)
+        + prices.dashboard.of(DASHBOARDS)
     )
 
 
