@@ -46,7 +46,8 @@ class Deployment:
         """Write a cdk.json of its own, so that the checkout stays as it is: stage `prod`, changed."""
         config = json.loads((ROOT / "cdk.json").read_text())
         config["app"] = f"{sys.executable} -m infra.app"
-        config["context"]["coldpress"] = {self.stage: config["context"]["coldpress"]["prod"] | settings}
+        stage = config["context"]["coldpress"]["prod"] | {"termination_protection": False}
+        config["context"]["coldpress"] = {self.stage: stage | settings}
         (self.work / "cdk.json").write_text(json.dumps(config, indent=2))
 
     def change(self, model: dict[str, object] | None = None, **settings: object) -> None:
