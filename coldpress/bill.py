@@ -17,7 +17,7 @@ _HTTP_UNIT_BYTES = 512 * 1024
 _RANGE_BYTES = 8 * 1024**2  # of the ranged GETs by which a bundle is fetched
 # Bytes of log a request: START, END and REPORT of the platform, the handler's line of metrics, the access
 # log's line, and 26 bytes that CloudWatch adds to each of the five.
-_LOG_BYTES = 330 + 560 + 480 + 5 * 26
+_LOG_BYTES = 330 + 490 + 480 + 5 * 26
 # What a stage without provisioned concurrency has.
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7

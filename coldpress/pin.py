@@ -21,9 +21,14 @@ def pin(config: Path, stage: str, pushed: Pushed) -> None:
     """
     content, chosen = _read(config, stage, pushed.name)
     if chosen.get("models"):
-        chosen["models"][pushed.name].update(version=pushed.version, digest=pushed.digest)
+        model = chosen["models"][pushed.name]
     else:
-        chosen.setdefault("model", {}).update(name=pushed.name, version=pushed.version, digest=pushed.digest)
+        model = chosen.setdefault("model", {})
+        model["name"] = pushed.name
+    model.update(version=pushed.version, digest=pushed.digest)
+    if pushed.version in model.get("versions", []):
+        # It serves again: among those that served before it would be refused.
+        model["versions"].remove(pushed.version)
     partial = config.with_name(f".{config.name}.{os.getpid()}")
     try:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

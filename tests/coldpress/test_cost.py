@@ -44,7 +44,7 @@ def test_on_demand_is_what_one_reckons_by_hand() -> None:
     assert cost["Lambda duration"] == pytest.approx(gb_seconds * 0.0000166667)
     assert cost["API Gateway"] == pytest.approx(2.628)
     assert cost["data transfer"] == pytest.approx(requests * 1000 / 1e9 * 0.09)
-    logs = requests * 1500 / 1e9
+    logs = requests * 1430 / 1e9
     assert cost["watching"] == pytest.approx(logs * (0.50 + 0.03) + 5 * 0.30 + 7 * 0.10 + 3)
     assert set(cost) == {
         "Lambda requests",

@@ -89,10 +89,11 @@ def test_rollback_goes_to_the_version_before_and_says_to_pin(
     assert status == 2
     assert "no version is known to have served before 1" in told
     config = tmp_path / "cdk.json"
-    config.write_text('{"context": {"coldpress": {"dev": {"model": {"name": "classifier"}}}}}')
+    model = {"name": "classifier", "version": 2, "versions": [1, 7]}
+    config.write_text(json.dumps({"context": {"coldpress": {"dev": {"model": model}}}}))
     assert run("rollback", stack, "--to", "1", "--pin", "dev", "--config", str(config))[0] == 0
     pinned = json.loads(config.read_text())["context"]["coldpress"]["dev"]["model"]
-    assert pinned == {"name": "classifier", "version": 1, "digest": digests[0]}
+    assert pinned == {"name": "classifier", "version": 1, "versions": [7], "digest": digests[0]}
 
 
 def test_a_version_that_is_not_ready_gets_no_traffic(run: Any, account: Account, stack: str) -> None:
