@@ -82,8 +82,9 @@ class VersionRollout(Construct):
             f"{check.function.function_arn}:*",
             "CodeDeploy may invoke the check, by any of its versions: CDK grants it so.",
         )
-        # Everything that a deployment needs is there, and is this version's, before the alias moves.
-        alias.node.add_dependency(service, self.group, check.first)
+        # What a deployment needs is there before the alias moves: by the alias's update policy the group, and
+        # with it the alarms; the policy by which CodeDeploy invokes the check; and the first version's check.
+        alias.node.add_dependency(service.role, check.first)
 
     def _build_steps(self, rollout: Rollout) -> codedeploy.ILambdaDeploymentConfig:
         if rollout.type == "all_at_once":

@@ -126,7 +126,7 @@ def test_the_next_version_takes_over_and_the_alias_moves(cloud: Cloud) -> None:
     """Last in this file: it changes what is deployed."""
     functions = boto3.client("lambda")
     name = cloud.deployment.output("FunctionName")
-    (alias,) = functions.list_aliases(FunctionName=name)["Aliases"]
+    alias = functions.get_alias(FunctionName=name, Name="live")
     assert cloud.deployment.output("ModelDigest") == cloud.bundle.name
     cloud_2 = cloud._replace(
         bundle=press(cloud.samples.parent, cloud.model, "--metric", "agreement", "--max-drop", "0.5")
@@ -135,7 +135,7 @@ def test_the_next_version_takes_over_and_the_alias_moves(cloud: Cloud) -> None:
     assert "version 2" in cloud.deployment.push(cloud_2.bundle)
     cloud.deployment.deploy()
     assert cloud.deployment.output("ModelDigest") == cloud_2.bundle.name
-    (moved,) = functions.list_aliases(FunctionName=name)["Aliases"]
+    moved = functions.get_alias(FunctionName=name, Name="live")
     assert moved["FunctionVersion"] != alias["FunctionVersion"]
     status = json.loads(cloud.send(f"/v1/models/{NAME}").body)
     assert [entry["version"] for entry in status["model_version_status"]] == ["2"]
