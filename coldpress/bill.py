@@ -22,6 +22,7 @@ _LOG_BYTES = 330 + 490 + 480 + 5 * 26
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
+SAGEMAKER_MAX_GB = 6
 _MB_PER_VCPU = 1769
 
 Bill = dict[str, float]
@@ -95,7 +96,7 @@ def environments_for(work: Workload, spill: float) -> list[int]:
 
 
 def sagemaker_serverless(work: Workload, prices: Prices) -> Bill:
-    """SageMaker Serverless Inference: whole GB of memory, the same duration and cold starts."""
+    """SageMaker Serverless Inference: whole GB of memory, 6 at most, the same duration and cold starts."""
     memory_gb = max(1, math.ceil(work.memory_gb))
     seconds = work.requests * (work.billed_s + work.cold_share * math.ceil(work.init_ms) / 1e3)
     data_gb = work.requests * (work.request_bytes + work.response_bytes) / _GB

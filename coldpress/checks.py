@@ -248,7 +248,7 @@ def _busiest(deployed: Deployed, config: Provisioned) -> float:
             {"Name": "Resource", "Value": f"{deployed.function}:{config.qualifier}"},
         ],
         StartTime=now - timedelta(days=1),
-        EndTime=now,
+        EndTime=now + timedelta(minutes=1),  # itself not included
         Period=3600,
         Statistics=["Maximum"],
     )["Datapoints"]

@@ -75,7 +75,11 @@ def run(options: argparse.Namespace) -> int:
         "on demand": bill.on_demand(work, prices),
         f"{fixed} provisioned": bill.provisioned(work, prices, [fixed] * HOURS),
         "scheduled": bill.provisioned(work, prices, scheduled),
-        "SageMaker": bill.sagemaker_serverless(work, prices),
+        **(
+            {"SageMaker": bill.sagemaker_serverless(work, prices)}
+            if work.memory_gb <= bill.SAGEMAKER_MAX_GB
+            else {}
+        ),
         f"{bill.instances_for(work)} ml.m5.large": bill.instances(work, prices),
     }
     sentence = _conclusion(work, prices, bills)

@@ -1,6 +1,7 @@
 """`coldpress status`, `promote`, `rollback`, `doctor` and `destroy`, against a stage in the emulator."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -194,6 +195,69 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     for line in told.splitlines():
         assert line.endswith((".", ").")), line
     s3.delete_object(Bucket=BUCKET, Key="models/classifier/labels/lost")
+
+
+TARGET = {
+    "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+    "Properties": {
+        "ServiceNamespace": "lambda",
+        "ScalableDimension": "lambda:function:ProvisionedConcurrency",
+        "ResourceId": {"Fn::Join": ["", ["function:", {"Ref": "Function"}, ":2"]]},
+        "MinCapacity": 1,
+        "MaxCapacity": 2,
+    },
+}
+
+
+def test_doctor_finds_provisioned_concurrency_that_is_idle_or_of_no_use(
+    run: Any, account: Account, stack: str, digests: list[str]
+) -> None:
+    function, lambda_ = account.output(stack, "FunctionName"), account.client("lambda")
+
+    def findings() -> list[str]:
+        lines = run("doctor", stack)[1].splitlines()
+        return [line for line in lines if line.startswith("provisioned concurrency:")]
+
+    assert findings() == []
+    lambda_.put_provisioned_concurrency_config(
+        FunctionName=function, Qualifier="1", ProvisionedConcurrentExecutions=1
+    )
+    (left,) = findings()
+    assert "provisioned concurrency of '1' bills, and no request gets there" in left
+    assert f"delete-provisioned-concurrency-config --function-name {function} --qualifier 1" in left
+    lambda_.delete_provisioned_concurrency_config(FunctionName=function, Qualifier="1")
+    account.deploy(stack, digests[1], version=2, extra={"Target": TARGET})
+    lambda_.put_provisioned_concurrency_config(
+        FunctionName=function, Qualifier="2", ProvisionedConcurrentExecutions=2
+    )
+    until_ready(lambda_, function)
+    assert findings() == []  # nothing is known yet
+    resource = [
+        {"Name": "FunctionName", "Value": function},
+        {"Name": "Resource", "Value": f"{function}:2"},
+    ]
+    account.client("cloudwatch").put_metric_data(
+        Namespace="AWS/Lambda",
+        MetricData=[
+            {"MetricName": "ProvisionedConcurrencyUtilization", "Dimensions": resource, "Value": 0.04}
+        ],
+    )
+    (idle,) = findings()
+    assert "at most 4% was in use within a day" in idle
+    status, told = run("destroy", stack, "--force")
+    assert status == 0, told
+    assert f"provisioned concurrency of {function}:2 is off" in told
+
+
+def until_ready(lambda_: Any, function: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        config = lambda_.get_provisioned_concurrency_config(FunctionName=function, Qualifier="2")
+        if config["Status"] == "READY":
+            return
+        assert config["Status"] == "IN_PROGRESS", config
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_doctor_finds_alarms_on_nothing(
