@@ -41,7 +41,7 @@ class UsagePlan(Resource):
 
 
 def _request(properties: Properties) -> Properties:
-    kept = {key: properties[key] for key in ("Quota", "Throttle") if key in properties}
+    kept: Properties = {key: properties[key] for key in ("Quota", "Throttle") if key in properties}
     kept["ApiStages"] = [
         {key: stage[key] for key in ("ApiId", "Stage")} for stage in properties.get("ApiStages", [])
     ]
