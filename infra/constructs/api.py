@@ -15,7 +15,11 @@ InferenceApi: TypeAlias = HttpInferenceApi | RestInferenceApi
 def build_api(
     scope: Construct, construct_id: str, *, config: ApiConfig, key: kms.IKey | None = None
 ) -> InferenceApi:
-    """An HTTP API, or a REST API where the configuration says so."""
+    """An HTTP API, or a REST API where the configuration says so.
+
+    Each has logical ids of its own: CloudFormation refuses another type under the same one, so a stage could
+    not change from one kind to the other.
+    """
     if config.api == "rest":
-        return RestInferenceApi(scope, construct_id, config=config, key=key)
+        return RestInferenceApi(scope, f"Rest{construct_id}", config=config, key=key)
     return HttpInferenceApi(scope, construct_id, config=config, key=key)

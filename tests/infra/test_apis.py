@@ -261,3 +261,10 @@ def test_the_rest_stage_throttles_and_logs_without_payload_or_credential(synthes
     address = json.dumps(template.outputs["EndpointUrl"])
     assert ".execute-api." in address
     assert address.rstrip('"]}').endswith("/live")
+
+
+def test_no_logical_id_changes_its_type_with_the_kind_of_api(synthesise: Synthesise) -> None:
+    """CloudFormation would refuse the update."""
+    http = stack(synthesise).content["Resources"]
+    rest = stack(synthesise, api="rest").content["Resources"]
+    assert {name for name in http.keys() & rest.keys() if http[name]["Type"] != rest[name]["Type"]} == set()

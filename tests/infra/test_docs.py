@@ -5,12 +5,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from infra.config import Alarms, Model, ProvisionedConcurrency, StageConfig, Throttling
+from infra.config import (
+    Alarms,
+    Budget,
+    Cors,
+    Domain,
+    Jwt,
+    Model,
+    ProvisionedConcurrency,
+    Quota,
+    StageConfig,
+    Throttling,
+)
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deployment.md").read_text()
 
 
-@pytest.mark.parametrize("section", [StageConfig, ProvisionedConcurrency, Throttling, Alarms])
+@pytest.mark.parametrize(
+    "section", [StageConfig, Budget, Cors, Domain, Jwt, Quota, ProvisionedConcurrency, Throttling, Alarms]
+)
 def test_every_key_is_in_the_table(section: type[msgspec.Struct]) -> None:
     missing = [name for name in section.__struct_fields__ if name != "model" and f"`{name}`" not in PAGE]
     assert missing == []

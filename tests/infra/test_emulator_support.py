@@ -3,20 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from moto.cloudformation import parsing
 
 from emulator.cloudformation.types import RESOURCE_TYPES
+from tests.infra import everything
 
 
-def test_every_resource_type_is_known_to_the_emulator(synthesise: Callable[..., Any]) -> None:
-    templates = synthesise(
-        {
-            "model": {"name": "ocr", "digest": "0" * 64},
-            "provisioned_concurrency": {"min": 1},
-            "rollout": {"type": "canary"},
-            "alarms": {"email": "on-call@example.com"},
-        }
-    )
+@pytest.mark.parametrize("stage", [everything.HTTP, everything.REST], ids=["http", "rest"])
+def test_every_resource_type_is_known_to_the_emulator(
+    synthesise: Callable[..., Any], stage: dict[str, Any]
+) -> None:
+    templates = synthesise(stage)
     known = {resource.TYPE for resource in RESOURCE_TYPES}
     moto = [model for model in parsing.get_model_list() if model.__module__.startswith("moto.")]
     known |= {model.cloudformation_type() for model in moto}

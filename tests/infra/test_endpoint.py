@@ -7,11 +7,24 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from cdk_nag import AwsSolutionsChecks
 
-from infra import EndpointConfig, InvalidConfig, Model, ModelEndpoint, ProvisionedConcurrency
+from infra import (
+    ApiConfig,
+    EndpointConfig,
+    InvalidConfig,
+    Model,
+    ModelEndpoint,
+    ProvisionedConcurrency,
+    build_api,
+)
 from infra.constructs.model_bucket import ModelBucket
 
 CONFIG = EndpointConfig(model=Model(name="digits", version=2, digest="ab" * 32), memory_mb=512)
@@ -73,6 +86,85 @@ def test_two_in_one_stack_and_a_role_that_may_call_one(tmp_path: Path) -> None:
     granted = json.dumps(statement["Resource"])
     assert json.dumps(stack.resolve(first.api.api_id)) in granted
     assert json.dumps(stack.resolve(second.api.api_id)) not in granted
+
+
+def test_endpoints_that_share_an_api_are_granted_one_by_one(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), auto_synth=False)
+    stack = Stack(app, "Shop")
+    api, bucket = build_api(stack, "Api", config=ApiConfig()), known_by_name(stack)
+    digits, letters = (
+        ModelEndpoint(
+            stack,
+            name,
+            bucket=bucket,
+            api=api,
+            config=EndpointConfig(model=Model(name=name, digest="ab" * 32)),
+        )
+        for name in ("digits", "letters")
+    )
+    assert digits.url == letters.url
+    role = iam.Role(stack, "Caller", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+    letters.grant_invoke(role)
+    template = synthesise(app)
+    (policy,) = [
+        item for item in resources(template, "AWS::IAM::Policy") if item["PolicyName"].startswith("Caller")
+    ]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    granted = json.dumps(statement["Resource"])
+    for path in ("/v1/models/letters", "/v1/models/letters:*", "/v2/models/letters/*", "/v2/*"):
+        assert f'/*/*{path}"' in granted
+    assert "digits" not in json.dumps(statement)
+    assert len(resources(template, "AWS::ApiGatewayV2::Api")) == 1
+
+
+def test_an_api_of_somebody_elses_gets_the_models_own_routes(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), auto_synth=False)
+    stack = Stack(app, "Shop")
+    theirs = apigatewayv2.HttpApi(stack, "Theirs")
+    endpoint = ModelEndpoint(stack, "Digits", bucket=known_by_name(stack), api=theirs, config=CONFIG)
+    template = synthesise(app)
+    keys = {route["RouteKey"] for route in resources(template, "AWS::ApiGatewayV2::Route")}
+    assert "ANY /v1/models/digits:predict" in keys
+    assert "ANY /{proxy+}" not in keys
+    assert endpoint.api is theirs
+    assert len(resources(template, "AWS::ApiGatewayV2::Api")) == 1
+    assert len(resources(template, "AWS::ApiGatewayV2::Stage")) == 1
+
+
+def test_a_key_a_topic_and_an_image_may_be_there_already(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), auto_synth=False)
+    stack = Stack(app, "Shop")
+    repository = ecr.Repository.from_repository_name(stack, "Images", "coldpress")
+    topic = sns.Topic.from_topic_arn(stack, "Told", "arn:aws:sns:eu-west-1:123456789012:told")
+    key_arn = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    endpoint = ModelEndpoint(
+        stack,
+        "Digits",
+        bucket=known_by_name(stack),
+        config=CONFIG,
+        image=lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=f"sha256:{'ab' * 32}"),
+        key=kms.Key.from_key_arn(stack, "Key", key_arn),
+        topic=topic,
+    )
+    template = synthesise(app)
+    (alias,) = resources(template, "AWS::Lambda::Alias")
+    function = template["Resources"][alias["FunctionName"]["Ref"]]["Properties"]
+    assert function["KmsKeyArn"] == key_arn
+    assert f"coldpress@sha256:{'ab' * 32}" in json.dumps(function["Code"])
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    told = [alarm for alarm in alarms if alarm.get("AlarmActions") == [topic.topic_arn]]
+    assert len(told) == len(endpoint.alarms)
+    assert not resources(template, "AWS::SNS::Topic")
+
+
+def test_its_metrics_are_the_models(tmp_path: Path) -> None:
+    stack = Stack(App(outdir=str(tmp_path), auto_synth=False), "Shop")
+    endpoint = ModelEndpoint(stack, "Digits", bucket=known_by_name(stack), config=CONFIG)
+    metric = endpoint.metric_latency("p90")
+    assert (metric.namespace, metric.metric_name, metric.statistic) == ("coldpress", "Latency", "p90")
+    assert metric.dimensions == {"Model": "digits", "Version": "2"}
+    counts = [endpoint.metric_requests(), endpoint.metric_errors(), endpoint.metric_cold_starts()]
+    assert [one.metric_name for one in counts] == ["Requests", "Errors", "ColdStarts"]
 
 
 def test_its_parts_can_be_built_upon(tmp_path: Path) -> None:

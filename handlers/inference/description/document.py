@@ -28,10 +28,10 @@ _ERRORS = {
     "400": ("BadRequest", "The body, a value, a shape, or what the model makes of these values is wrong."),
     "404": ("NotFound", "There is no such path, model, version or label."),
     "405": ("MethodNotAllowed", "The path takes another method, which `Allow` names."),
-    "413": ("ContentTooLarge", "The body, inflated, or the answer is larger than can be carried."),
+    "413": ("ContentTooLarge", "The body, inflated, or the answer is too large: AWS carries 6 MB of base64."),
     "415": ("UnsupportedMediaType", "The body is declared or encoded as what is not read."),
     "500": ("ServerError", "The fault is the server's; its log names the place."),
-    "504": ("Late", "No answer was ready in time."),
+    "504": ("Late", "No answer was ready in time: on AWS at most 29 seconds."),
 }
 _FOR_ALL = ("404", "405", "500")
 
