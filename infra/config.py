@@ -131,6 +131,15 @@ class Rollout(_Section, frozen=True, kw_only=True):
     latency_factor: Annotated[float, Meta(ge=1, le=1_000, description="it takes a number from 1 to 1000")] = 5
 
 
+class Batch(_Section, frozen=True, kw_only=True):
+    """Many requests that wait in S3, for `coldpress batch`: the ``buckets`` it may read from and write to."""
+
+    buckets: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")], ...],
+        Meta(min_length=1, description='it takes a list of one or more buckets\' names like ["my-data"]'),
+    ]
+
+
 class Throttling(_Section, frozen=True, kw_only=True):
     """Requests that the API lets through: a steady rate per second, and a burst above it."""
 
@@ -272,7 +281,7 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
     so that the client gets the function's own 504, which is counted. ``architecture`` is the bundle's target.
     Without ``provisioned_concurrency`` it serves from zero. ``reserved_concurrency`` is the most that run at
     once, taken out of the account's own. ``transform`` is the user's own code at ``:transform``, from the
-    image's folder transforms/.
+    image's folder transforms/. ``batch`` lets `coldpress batch` have objects of S3 answered.
     """
 
     memory_mb: Annotated[
@@ -311,6 +320,12 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
     ) = None
     rollout: Rollout = Rollout()
     alarms: Alarms = Alarms()
+    batch: (
+        Annotated[
+            Batch, Meta(description='it takes the buckets of requests and answers: {"buckets": ["my-data"]}')
+        ]
+        | None
+    ) = None
 
 
 class EndpointConfig(_Serving, frozen=True, kw_only=True):

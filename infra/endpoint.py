@@ -8,11 +8,13 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.config import EndpointConfig, InvalidConfig
 from infra.constructs.alarms import AlarmTopic, EndpointAlarms
 from infra.constructs.api import InferenceApi, build_api
+from infra.constructs.batch import ModelBatch
 from infra.constructs.dashboard import EndpointDashboard
 from infra.constructs.http_api import HttpInferenceApi
 from infra.constructs.inference_function import InferenceFunction
@@ -93,6 +95,7 @@ class ModelEndpoint(Construct):
         if rollouts is None:
             rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
         self._build_rollout(rollouts, bucket, config)
+        self._batch = self._build_batch(config, key)
         if topic is None and config.alarms.email is not None:
             topic = AlarmTopic(self, "Topic", email=config.alarms.email)
         self._alarms = EndpointAlarms(
@@ -138,6 +141,11 @@ class ModelEndpoint(Construct):
         """The endpoint's dashboard, to add widgets to."""
         return self._dashboard.dashboard
 
+    @property
+    def batch(self) -> sfn.StateMachine | None:
+        """What `coldpress batch` runs; None where the configuration has no ``batch``."""
+        return None if self._batch is None else self._batch.state_machine
+
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to send signed requests: to this model only, where it shares an API."""
         return self._api.grant_invoke(grantee, self._model.name if self._is_api_shared else None)
@@ -182,6 +190,11 @@ class ModelEndpoint(Construct):
             rollout=config.rollout,
         )
         ReleasedVersions(self, "Versions", alias=self.alias, check=check, model=config.model)
+
+    def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:
+        if config.batch is None:
+            return None
+        return ModelBatch(self, "Batch", endpoint=self.function, config=config, batch=config.batch, key=key)
 
     def _build_api(
         self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None
