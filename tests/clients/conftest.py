@@ -91,7 +91,13 @@ def deploy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploying]:
             (work := folder / stage).mkdir()
             deployment = Deployment(work, stage)
             model = {"name": bundle.parent.name}
-            deployment.configure(model=model, authorization=authorization, provisioned_concurrency=None)
+            deployment.configure(
+                model=model,
+                authorization=authorization,
+                provisioned_concurrency=None,
+                # Fuzzers ask as fast as they can.
+                throttling={"rate": 10_000, "burst": 5_000},
+            )
             if is_first:
                 deployment.prepare()
             deployment.push(bundle)

@@ -25,7 +25,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         for name, value in emulator.environment().items():
             patch.setenv(name, value)
         deployment = Deployment(folder, "test")
-        deployment.configure()
+        # A thousand requests come as fast as they are answered.
+        deployment.configure(throttling={"rate": 10_000, "burst": 5_000})
         deployment.prepare()
         deployment.push(bundle)
         deployment.deploy()
