@@ -38,24 +38,12 @@ def run(options: argparse.Namespace) -> int:
     if options.pin:
         check(options.config, options.pin, deployed.serving.model)
     rollout = deployed.rollout()
-    if rollout is not None and rollout.is_running and options.to is None:
-        _stop(rollout)
+    if rollout is not None and rollout.is_running:
+        _stop(rollout, options.to)
         serves = deployed.serving
     else:
         serves = _target(deployed, options.to)
-        _check_answers(deployed, serves)
-        kept = {config.qualifier for config in deployed.provisioned()}
-        before = deployed.serving
-        deployed.move_alias(serves)
-        if str(before.number) in kept and str(serves.number) not in kept:
-            sys.stdout.write(
-                f"version {serves.number} has no provisioned concurrency, so it serves on demand; deploy it "
-                "to have some\n"
-            )
-        sys.stdout.write(
-            f"{deployed.alias_name} -> version {serves.number}: {serves.model} version "
-            f"{serves.model_version}, digest {serves.digest}\n"
-        )
+        _move(deployed, serves)
     if options.pin:
         number = int(serves.model_version) if serves.model_version.isdecimal() else 1
         pin(options.config, options.pin, Pushed(serves.model, serves.digest, number, created=False))
@@ -68,10 +56,29 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _stop(rollout: Rollout) -> None:
+def _stop(rollout: Rollout, wanted: int | None) -> None:
     """Let CodeDeploy move the traffic back itself: CloudFormation waits for it, and learns of it."""
+    if wanted is not None:
+        raise CommandError(
+            f"CodeDeploy's deployment {rollout.id} is running: roll it back first, without --to."
+        )
     aws.client("codedeploy").stop_deployment(deploymentId=rollout.id, autoRollbackEnabled=True)
     sys.stdout.write(f"CodeDeploy's deployment {rollout.id} is being stopped and rolled back\n")
+
+
+def _move(deployed: Deployed, version: Version) -> None:
+    _check_answers(deployed, version)
+    kept, before = {config.qualifier for config in deployed.provisioned()}, deployed.serving
+    deployed.move_alias(version)
+    sys.stdout.write(
+        f"{deployed.alias_name} -> version {version.number}: {version.model} version "
+        f"{version.model_version}, digest {version.digest}\n"
+    )
+    if str(before.number) in kept and str(version.number) not in kept:
+        sys.stdout.write(
+            f"version {version.number} has no provisioned concurrency, so it serves on demand; deploy it to "
+            "have some\n"
+        )
 
 
 def _target(deployed: Deployed, wanted: int | None) -> Version:

@@ -122,6 +122,9 @@ def test_a_stage_from_its_first_version_to_its_end(cloud: Cloud, tmp_path: Path)
         code, told = stage.run("destroy", stage.stack, "--force")
         assert code == 2
         assert "end it with `coldpress rollback" in told
+        code, told = stage.run("rollback", stage.stack, "--to", "1")
+        assert code == 2
+        assert "roll it back first, without --to" in told
         code, told = stage.run("rollback", stage.stack)
         assert code == 0, told
         assert "is being stopped and rolled back" in told
