@@ -21,6 +21,7 @@ from tests.handlers.bundles import write_bundle
 from tests.handlers.models import build_model
 
 X, GOOD, BAD = np.float32([1, 2, 3, 4]), np.int64([2, 2]), np.int64([3, 3])
+FAST = {"rate": 10_000, "burst": 5_000}  # 5,000 requests come as fast as they are answered
 CANARY = {"type": "canary", "percent": 10, "minutes": 30}
 
 
@@ -116,7 +117,9 @@ def make_endpoint(cloud: Cloud, tmp_path: Path) -> Callable[..., Endpoint]:
         work = tmp_path / "work"
         work.mkdir()
         deployment = Deployment(work, name)
-        deployment.configure(**{"model": {"name": name}, "provisioned_concurrency": None, **settings})
+        deployment.configure(
+            **{"model": {"name": name}, "provisioned_concurrency": None, "throttling": FAST, **settings}
+        )
         return Endpoint(deployment, tmp_path, name)
 
     return make
