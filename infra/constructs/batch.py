@@ -33,7 +33,7 @@ class ModelBatch(Construct):
     in this repository's image. That one asks the version which the execution names, so a batch has one
     version from the first object to the last, whatever is deployed meanwhile. All objects are tried; at the
     end those that failed are in ``failures.json``, and the execution fails if there are any.
-    ``coldpress batch`` starts it, and its input is described there.
+    It has not run yet, here or in AWS: the command `coldpress batch`, which is to start it, is not there.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -175,7 +175,7 @@ class ModelBatch(Construct):
 
 
 def _definition(function: str) -> dict[str, Any]:
-    """The state machine in Amazon States Language; what ``$`` holds is described in coldpress/batch.py."""
+    """The state machine in Amazon States Language; what ``$`` holds is the execution's input."""
     listed = {
         "Resource": "arn:aws:states:::s3:listObjectsV2",
         "Parameters": {"Bucket.$": "$.input.bucket", "Prefix.$": "$.input.prefix"},
