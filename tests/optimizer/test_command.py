@@ -397,8 +397,14 @@ class TestStrangeModels:
 
 
 class TestInterrupted:
+    @pytest.fixture
+    def data(self, rng, tmp_path):
+        """Many samples, so that the signal comes in the middle of the search."""
+        path = tmp_path / "data.npz"
+        np.savez(path, x=rng.normal(size=(300, 3, 16, 16)).astype(np.float32))
+        return path
+
     def start(self, model, data, out):
-        # Many samples, so that the signal comes in the middle of the search.
         arguments = [str(model), "--calibration", str(data), "--evaluation", str(data), "--max-drop", "0.05"]
         process = subprocess.Popen(
             [sys.executable, "-m", "coldpress.optimize", *arguments, "-o", str(out)],
