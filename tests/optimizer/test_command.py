@@ -397,20 +397,16 @@ class TestStrangeModels:
 
 
 class TestInterrupted:
-    @pytest.fixture
-    def data(self, rng, tmp_path):
-        """Many samples, so that the signal comes in the middle of the search."""
-        path = tmp_path / "data.npz"
-        np.savez(path, x=rng.normal(size=(300, 3, 16, 16)).astype(np.float32))
-        return path
-
     def start(self, model, data, out):
+        # Many samples, so that the signal comes in the middle of the search.
         arguments = [str(model), "--calibration", str(data), "--evaluation", str(data), "--max-drop", "0.05"]
         process = subprocess.Popen(
             [sys.executable, "-m", "coldpress.optimize", *arguments, "-o", str(out)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell starts what runs in its background with SIGINT ignored, tests and all that they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
         )
         deadline = time.monotonic() + 60
         while not list(default_measurements().glob("*/original.result")):
