@@ -10,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.config import Batch, EndpointConfig
-from infra.constructs.inference_function import LAMBDA_ARCHITECTURES, build_image
+from infra.constructs.companion_function import build_companion_function
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge, acknowledge_resource
 
@@ -58,34 +58,21 @@ class ModelBatch(Construct):
         log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=self._key)
         role = self._build_function_role(endpoint)
         log_group.grant_write(role)
-        function = lambda_.DockerImageFunction(
+        return build_companion_function(
             self,
-            "Function",
+            handler="handlers.batch.app.handler",
             description=f"coldpress: answers batches for the model {config.model.name}",
-            code=build_image(
-                config.architecture,
-                entrypoint=["/lambda-entrypoint.sh"],
-                cmd=["handlers.batch.app.handler"],
-            ),
-            architecture=LAMBDA_ARCHITECTURES[config.architecture],
-            memory_size=512,
+            architecture=config.architecture,
             timeout=_TIMEOUT,
             role=role,
             log_group=log_group,
-            environment_encryption=self._key,
+            key=self._key,
             environment={"COLDPRESS_FUNCTION": endpoint.function_name},
+            why_no_dead_letters="Step Functions waits for its answer, and lists what failed.",
+            why_no_tracing=(
+                "It waits for one other function; a trace of every object would cost more than the object."
+            ),
         )
-        acknowledge(
-            function,
-            "Serverless-LambdaDLQ",
-            "Step Functions waits for its answer, and lists what failed.",
-        )
-        acknowledge(
-            function,
-            "Serverless-LambdaTracing",
-            "It waits for one other function; a trace of every object would cost more than the object.",
-        )
-        return function
 
     def _build_function_role(self, endpoint: lambda_.Function) -> iam.Role:
         role = iam.Role(

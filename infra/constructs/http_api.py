@@ -15,7 +15,7 @@ from infra.config import ApiConfig, Cors, Domain, EndpointConfig, Throttling
 from infra.constructs.access_log import AccessLogGroup, HttpAccessLog
 from infra.constructs.nag import acknowledge
 from infra.constructs.released_versions import released
-from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes, version_path
+from infra.constructs.routes import MODELLESS, endpoint_routes, model_paths, version_path, version_routes
 
 
 class HttpInferenceApi(Construct):
@@ -69,11 +69,12 @@ class HttpInferenceApi(Construct):
         is_first = not self._has_first
         self._has_first = True
         name = config.model.name
-        self._add_routes(self._routes(config, is_first=is_first), name, alias, config.throttling)
+        routes = self._methods(endpoint_routes(config, is_first=is_first))
+        self._add_routes(routes, name, alias, config.throttling)
         for version in config.model.versions:
-            path = version_path(name, version)
-            routes = self._methods(model_routes(path, has_transform=config.transform is not None))
-            self._add_routes(routes, path, released(self, alias, version), config.throttling)
+            routes = self._methods(version_routes(config, version))
+            target = released(self, alias, version)
+            self._add_routes(routes, version_path(name, version), target, config.throttling)
         return is_first
 
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
@@ -88,14 +89,6 @@ class HttpInferenceApi(Construct):
     def metric_server_error(self) -> cloudwatch.Metric:
         """Answers of 5xx of the whole API, within a minute."""
         return self.api.metric_server_error(period=Duration.minutes(1), statistic="Sum")
-
-    def _routes(self, config: EndpointConfig, *, is_first: bool) -> list[tuple[str, str]]:
-        routes = (
-            other_routes()
-            if is_first
-            else model_routes(config.model.name, has_transform=config.transform is not None)
-        )
-        return self._methods(routes)
 
     def _methods(self, routes: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Each path once, for every method, where no preflight must pass by unsigned."""

@@ -8,9 +8,9 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.config import EndpointConfig
-from infra.constructs.inference_function import LAMBDA_ARCHITECTURES, build_image
+from infra.constructs.companion_function import build_companion_function
 from infra.constructs.logs import ServiceLogGroup
-from infra.constructs.nag import acknowledge, acknowledge_resource
+from infra.constructs.nag import acknowledge_resource
 
 # The longest that Lambda offers; most of it would be spent waiting for provisioned concurrency.
 _TIMEOUT = Duration.minutes(15)
@@ -51,8 +51,7 @@ class ModelCheck(Construct):
     nothing to shift and runs no hook; a custom resource asks in its place, once: ``first``. It never fails an
     update or a deletion, because a rollback has to pass it, and a stack whose rollback fails is stuck.
 
-    The function is told by its environment which version to ask, so it is deployed with each one. It runs in
-    this repository's image, by the runtime client and with the boto3 of AWS's base image.
+    The function is told by its environment which version to ask, so it is deployed with each one.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -67,21 +66,15 @@ class ModelCheck(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.policy = self._build_policy(checker, endpoint, bucket, config.model.name)
-        self.function = lambda_.DockerImageFunction(
+        self.function = build_companion_function(
             self,
-            "Function",
+            handler="handlers.pretraffic.app.handler",
             description=f"coldpress: checks new versions of the model {config.model.name}",
-            code=build_image(
-                config.architecture,
-                entrypoint=["/lambda-entrypoint.sh"],
-                cmd=["handlers.pretraffic.app.handler"],
-            ),
-            architecture=LAMBDA_ARCHITECTURES[config.architecture],
-            memory_size=512,
+            architecture=config.architecture,
             timeout=_TIMEOUT,
             role=checker.role,
             log_group=checker.log_group,
-            environment_encryption=checker.key,
+            key=checker.key,
             environment={
                 "COLDPRESS_FUNCTION": endpoint.function_name,
                 "COLDPRESS_FUNCTION_VERSION": endpoint.current_version.version,
@@ -91,18 +84,12 @@ class ModelCheck(Construct):
                 "COLDPRESS_LATENCY_FACTOR": str(_latency_factor(config)),
                 "COLDPRESS_PROVISIONED": "1" if config.provisioned_concurrency else "0",
             },
+            why_no_dead_letters=(
+                "Who invokes it waits for its answer: CodeDeploy and CloudFormation, which say what failed."
+            ),
+            why_no_tracing="It runs once a deployment, and its log has one line with all that it saw.",
         )
         self.function.node.add_dependency(self.policy)
-        acknowledge(
-            self.function,
-            "Serverless-LambdaDLQ",
-            "Who invokes it waits for its answer: CodeDeploy and CloudFormation, which say what failed.",
-        )
-        acknowledge(
-            self.function,
-            "Serverless-LambdaTracing",
-            "It runs once a deployment, and its log has one line with all that it saw.",
-        )
         self.first = CustomResource(
             self,
             "First",

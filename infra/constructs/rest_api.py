@@ -17,7 +17,7 @@ from infra.config import ApiConfig, Domain, EndpointConfig, Quota, Throttling
 from infra.constructs.access_log import AccessLogGroup, log_format
 from infra.constructs.nag import acknowledge
 from infra.constructs.released_versions import released
-from infra.constructs.routes import MODELLESS, model_paths, model_routes, other_routes, version_path
+from infra.constructs.routes import MODELLESS, endpoint_routes, model_paths, version_routes
 
 STAGE = "live"
 _LOG_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -82,15 +82,9 @@ class RestInferenceApi(Construct):
         """Route the paths of the configuration's model to ``alias``; whether it is the API's first one."""
         is_first = not self._has_first
         self._has_first = True
-        routes = (
-            other_routes()
-            if is_first
-            else model_routes(config.model.name, has_transform=config.transform is not None)
-        )
-        self._add_routes(routes, alias, config.throttling)
+        self._add_routes(endpoint_routes(config, is_first=is_first), alias, config.throttling)
         for version in config.model.versions:
-            path = version_path(config.model.name, version)
-            routes = model_routes(path, has_transform=config.transform is not None)
+            routes = version_routes(config, version)
             self._add_routes(routes, released(self, alias, version), config.throttling)
         return is_first
 

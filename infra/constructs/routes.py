@@ -1,5 +1,7 @@
 """Which of an API's paths belong to a model, where several models share the API."""
 
+from infra.config import EndpointConfig
+
 ANY_PATH = "/{proxy+}"
 # Of the endpoint, and of no model: who asks for them may ask for any model.
 MODELLESS = ("/v2", "/v2/*", "/openapi.json", "/docs")
@@ -26,6 +28,19 @@ def model_routes(model: str, *, has_transform: bool) -> list[tuple[str, str]]:
         ("GET", v2),
         *((method, f"{v2}{path}") for method, path in other_routes()),
     ]
+
+
+def endpoint_routes(config: EndpointConfig, *, is_first: bool) -> list[tuple[str, str]]:
+    """Methods and paths of the configuration's model; an API's first one takes what no other's do."""
+    if is_first:
+        return other_routes()
+    return model_routes(config.model.name, has_transform=config.transform is not None)
+
+
+def version_routes(config: EndpointConfig, version: int) -> list[tuple[str, str]]:
+    """Methods and paths of one of the model's earlier versions."""
+    path = version_path(config.model.name, version)
+    return model_routes(path, has_transform=config.transform is not None)
 
 
 def version_path(model: str, version: int) -> str:
