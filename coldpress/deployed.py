@@ -3,12 +3,14 @@
 import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from bundle.registry import Pushed
 from coldpress import aws
 from coldpress.errors import CommandError
 
@@ -33,6 +35,12 @@ class Version(NamedTuple):
     memory_mb: int
     architecture: str
     state: str
+
+    @property
+    def pushed(self) -> Pushed:
+        """What the registry knows of its model."""
+        number = int(self.model_version) if self.model_version.isdecimal() else 1
+        return Pushed(self.model, self.digest, number, created=False)
 
 
 class Provisioned(NamedTuple):
@@ -124,7 +132,7 @@ class Deployed:
         return {}
 
     def move_alias(self, version: Version) -> None:
-        """Give all requests to ``version``, if the alias still is as it was read."""
+        """Give all requests to ``version``, if the alias still is as it was read; say so."""
         try:
             self.alias = self._lambda.update_alias(
                 FunctionName=self.function,
@@ -140,6 +148,10 @@ class Deployed:
                 f"the alias '{self.alias_name}' was moved by somebody else meanwhile: look at "
                 f"`coldpress status {self.stack}`, and decide anew."
             ) from None
+        sys.stdout.write(
+            f"{self.alias_name} -> version {version.number}: {version.model} version "
+            f"{version.model_version}, digest {version.digest}\n"
+        )
 
     def invoke(self, version: Version, event: Mapping[str, Any]) -> Any:
         """Answer an event of API Gateway by a version itself; the alias and its traffic are not touched.

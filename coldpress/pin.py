@@ -1,5 +1,6 @@
 """Pinning: the one place where a stage's configuration is told which bundle it deploys."""
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -7,6 +8,13 @@ from typing import Any
 
 from bundle.registry import Pushed
 from coldpress.errors import CommandError
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare which file ``pin`` writes."""
+    parser.add_argument(
+        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
+    )
 
 
 def pin(config: Path, stage: str, pushed: Pushed) -> None:

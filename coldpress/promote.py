@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from bundle.registry import Pushed, Registry
+from bundle.registry import Registry
 from coldpress import aws
 from coldpress.deployed import Deployed, Version, add_arguments, open_one
 from coldpress.errors import CommandError
-from coldpress.pin import check, pin
+from coldpress.pin import add_config_argument, check, pin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help="write the model that STACK serves into this stage of the configuration",
     )
-    parser.add_argument(
-        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
-    )
+    add_config_argument(parser)
     parser.epilog = "With neither --label nor --pin, the new version of a canary gets all requests."
 
 
@@ -35,16 +32,18 @@ def run(options: argparse.Namespace) -> int:
     if not options.label and not options.pin:
         return _finish(deployed)
     serving = _settled(deployed)
-    number = int(serving.model_version) if serving.model_version.isdecimal() else 1
+    pushed = serving.pushed
     if options.label:
         registry = Registry(serving.bucket, aws.s3_client())
         known = registry.label(serving.model, options.label)
         registry.move_label(serving.model, options.label, serving.digest, known)
-        sys.stdout.write(f"label {options.label} of {serving.model} -> version {number}, {serving.digest}\n")
-    if options.pin:
-        pin(options.config, options.pin, Pushed(serving.model, serving.digest, number, created=False))
         sys.stdout.write(
-            f"{options.config}: stage {options.pin} is pinned to {serving.model} version {number}; "
+            f"label {options.label} of {serving.model} -> version {pushed.version}, {serving.digest}\n"
+        )
+    if options.pin:
+        pin(options.config, options.pin, pushed)
+        sys.stdout.write(
+            f"{options.config}: stage {options.pin} is pinned to {serving.model} version {pushed.version}; "
             f"deploy with `cdk deploy coldpress-{options.pin}`\n"
         )
     return 0
@@ -71,10 +70,5 @@ def _finish(deployed: Deployed) -> int:
         raise CommandError(
             f"'{deployed.stack}' has no canary to finish: with --label or --pin, what it serves is promoted."
         )
-    version, _ = canary
-    deployed.move_alias(version)
-    sys.stdout.write(
-        f"{deployed.alias_name} -> version {version.number}: {version.model} version "
-        f"{version.model_version}, digest {version.digest}\n"
-    )
+    deployed.move_alias(canary[0])
     return 0

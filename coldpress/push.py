@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from bundle.folder import verify
 from bundle.registry import Pushed, Registry
 from coldpress import aws
-from coldpress.pin import check, pin
+from coldpress.pin import add_config_argument, check, pin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pin", metavar="STAGE", help="write version and digest into this stage of the configuration"
     )
-    parser.add_argument(
-        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
-    )
+    add_config_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
 

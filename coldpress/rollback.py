@@ -2,13 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from bundle.registry import Pushed
 from coldpress import aws
 from coldpress.deployed import Deployed, Rollout, Version, add_arguments, open_one
 from coldpress.errors import CommandError
-from coldpress.pin import check, pin
+from coldpress.pin import add_config_argument, check, pin
 from handlers.direct import http_event
 
 
@@ -26,9 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help="write the model that serves then into this stage, so that the next `cdk deploy` keeps it",
     )
-    parser.add_argument(
-        "--config", type=Path, default=Path("cdk.json"), help="the file to pin in (default: cdk.json)"
-    )
+    add_config_argument(parser)
 
 
 @aws.one_sentence()
@@ -45,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
         serves = _target(deployed, options.to)
         _move(deployed, serves)
     if options.pin:
-        number = int(serves.model_version) if serves.model_version.isdecimal() else 1
-        pin(options.config, options.pin, Pushed(serves.model, serves.digest, number, created=False))
+        pin(options.config, options.pin, serves.pushed)
         sys.stdout.write(f"{options.config}: stage {options.pin} is pinned to it\n")
     elif serves.digest != deployed.deployed_digest:
         sys.stdout.write(
@@ -70,10 +65,6 @@ def _move(deployed: Deployed, version: Version) -> None:
     _check_answers(deployed, version)
     kept, before = {config.qualifier for config in deployed.provisioned()}, deployed.serving
     deployed.move_alias(version)
-    sys.stdout.write(
-        f"{deployed.alias_name} -> version {version.number}: {version.model} version "
-        f"{version.model_version}, digest {version.digest}\n"
-    )
     if str(before.number) in kept and str(version.number) not in kept:
         sys.stdout.write(
             f"version {version.number} has no provisioned concurrency, so it serves on demand; deploy it to "
