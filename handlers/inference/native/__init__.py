@@ -8,6 +8,8 @@ write_numbers.c    the elements of a tensor to text
 import ctypes
 from os import uname
 
+from handlers.inference.tensor import element_count
+
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,13 +109,8 @@ def write_numbers(data: memoryview, code: str, shape: "Sequence[int]", *, is_quo
         shape: 1 to ``MAX_RANK`` lengths.
         is_quoted: NaN and the infinities are strings, not literals.
     """
-    elements = lists = 1
-    for length in shape:
-        elements *= length
-    outer = 1
-    for length in shape[:-1]:
-        outer *= length
-        lists += outer
+    elements = element_count(shape)
+    lists = sum(element_count(shape[:axis]) for axis in range(len(shape)))
     whole = data.obj
     content = whole if type(whole) is bytes and len(whole) == data.nbytes else bytes(data)
     out = bytes(elements * _LONGEST_ELEMENT + lists * _LONGEST_LIST)

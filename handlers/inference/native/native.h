@@ -6,6 +6,8 @@
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
+static inline bool is_space(uint8_t c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
 static inline bytes16 load16(const uint8_t *text) {
     bytes16 block;
     memcpy(&block, text, sizeof block);

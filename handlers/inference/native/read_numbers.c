@@ -29,8 +29,6 @@ typedef struct {
 
 static bool is_digit(uint8_t c) { return (uint8_t)(c - '0') <= 9; }
 
-static bool is_space(uint8_t c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-
 static bool is_blank(const uint8_t *text, uint64_t start, uint64_t end) {
     while (start < end && is_space(text[start])) start++;
     return start == end;

@@ -16,8 +16,6 @@ typedef struct {
 
 static const uint8_t PLACEHOLDER[] = {'N', 'a', 'N'};
 
-static bool is_space(uint8_t c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-
 static bool is_in_list(uint8_t c) {
     return (c >= '+' && c <= '9' && c != '/') || (c | 0x20) == 'e' || c == '[' || c == ']' || is_space(c);
 }
