@@ -106,6 +106,13 @@ def _alias(deployed: _Deployed) -> bool:
     return bool(alias["FunctionVersion"] == version)
 
 
+def _anomaly_subscription(deployed: _Deployed) -> bool:
+    found = deployed.service("ce").get_anomaly_subscriptions(SubscriptionArnList=[deployed.physical_id])
+    wanted = deployed.body["Properties"]
+    same = ("Frequency", "Subscribers")
+    return any(all(one[key] == wanted[key] for key in same) for one in found["AnomalySubscriptions"])
+
+
 def _rest_stage(deployed: _Deployed) -> bool:
     """There, and with the deployment that this very template makes."""
     stage = deployed.service("apigateway").get_stage(
@@ -183,6 +190,10 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     "AWS::Budgets::Budget": lambda r: r.service("budgets").describe_budget(
         AccountId=settings.ACCOUNT, BudgetName=r.physical_id
     ),
+    "AWS::CE::AnomalyMonitor": lambda r: r.service("ce").get_anomaly_monitors(MonitorArnList=[r.physical_id])[
+        "AnomalyMonitors"
+    ],
+    "AWS::CE::AnomalySubscription": _anomaly_subscription,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": lambda r: r.service("cloudwatch").get_dashboard(
         DashboardName=r.physical_id

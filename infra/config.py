@@ -223,11 +223,20 @@ class Quota(_Section, frozen=True, kw_only=True):
 
 
 class Budget(_Section, frozen=True, kw_only=True):
-    """What the stage may cost in a month; e-mails tell of 80 % of it, and when it looks to be exceeded."""
+    """What the stage may cost in a month; e-mails tell of 80 % of it, and when it looks to be exceeded.
+
+    With ``anomaly_usd`` they also tell of a day that costs that much more than days like it did before.
+    """
 
     monthly_usd: Annotated[
         float, Meta(gt=0, le=1_000_000, description="it takes US dollars a month, above 0 and up to 1000000")
     ]
+    anomaly_usd: (
+        Annotated[
+            float, Meta(gt=0, le=1_000_000, description="it takes US dollars, above 0 and up to 1000000")
+        ]
+        | None
+    ) = None
 
 
 class ApiConfig(_Section, frozen=True, kw_only=True):

@@ -8,10 +8,11 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.config import EndpointConfig, StageConfig
+from infra.config import Budget, EndpointConfig, StageConfig
 from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
+from infra.constructs.cost_anomalies import CostAnomalies
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
@@ -74,15 +75,14 @@ class EndpointStack(Stack):
             )
             iam.PermissionsBoundary.of(self).apply(boundary)
         if config.budget is not None and config.alarms.email is not None:
-            StageBudget(
-                self,
-                "Budget",
-                stage=stage,
-                monthly_usd=config.budget.monthly_usd,
-                email=config.alarms.email,
-            )
+            self._build_budget(stage, config.budget, config.alarms.email)
         for name, value in {STAGE_TAG: stage, **config.tags}.items():
             Tags.of(self).add(name, value)
+
+    def _build_budget(self, stage: str, budget: Budget, email: str) -> None:
+        StageBudget(self, "Budget", stage=stage, monthly_usd=budget.monthly_usd, email=email)
+        if budget.anomaly_usd is not None:
+            CostAnomalies(self, "CostAnomalies", stage=stage, least_usd=budget.anomaly_usd, email=email)
 
     def _build_outputs(self, config: StageConfig, models: list[EndpointConfig]) -> None:
         self._output("EndpointUrl", self.api.url, "Where clients send requests")

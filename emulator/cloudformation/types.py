@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from emulator import cost_explorer
 from emulator.cloudformation import backend, drift, termination_protection
 from emulator.cloudformation.apigateway_account import Account
 from emulator.cloudformation.apigateway_api_key import ApiKey
@@ -23,6 +24,8 @@ from emulator.cloudformation.applicationautoscaling_scalable_target import Scala
 from emulator.cloudformation.applicationautoscaling_scaling_policy import ScalingPolicy
 from emulator.cloudformation.budgets_budget import Budget
 from emulator.cloudformation.cdk_metadata import CdkMetadata
+from emulator.cloudformation.ce_anomaly_monitor import AnomalyMonitor
+from emulator.cloudformation.ce_anomaly_subscription import AnomalySubscription
 from emulator.cloudformation.cloudwatch_alarm import Alarm
 from emulator.cloudformation.codedeploy_application import Application
 from emulator.cloudformation.codedeploy_deployment_config import DeploymentConfig
@@ -45,6 +48,8 @@ RESOURCE_TYPES: list[type[Resource]] = [
     Alarm,
     Alias,
     Api,
+    AnomalyMonitor,
+    AnomalySubscription,
     ApiKey,
     ApiMapping,
     Application,
@@ -84,3 +89,4 @@ def register(after_deployment: Callable[[], None]) -> None:
     backend.install(RESOURCE_TYPES, after_deployment)
     drift.install()
     termination_protection.install()
+    cost_explorer.install()

@@ -60,7 +60,14 @@ REST_OF_IT = st.fixed_dictionaries(
         "timeout_s": st.integers(15, 29),
     },
 )
-BUDGET = st.sampled_from([{}, {"alarms": EMAIL}, {"alarms": EMAIL, "budget": {"monthly_usd": 50}}])
+BUDGET = st.sampled_from(
+    [
+        {},
+        {"alarms": EMAIL},
+        {"alarms": EMAIL, "budget": {"monthly_usd": 50}},
+        {"alarms": EMAIL, "budget": {"monthly_usd": 50, "anomaly_usd": 5}},
+    ]
+)
 STAGE = st.tuples(st.one_of(HTTP, REST), REST_OF_IT, BUDGET).map(lambda parts: parts[0] | parts[1] | parts[2])
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from emulator.audit import compare
 from tests.emulator.stacks import Stack
 
 FUNCTION = {
@@ -206,6 +207,56 @@ def test_what_would_be_wrong_here_fails_and_says_so(stack, resource, word):
     stack.create({"Wrong": resource})
     assert stack.status == "ROLLBACK_COMPLETE"
     assert word in stack.reasons("CREATE_FAILED")[0]
+
+
+MONITOR = {
+    "Type": "AWS::CE::AnomalyMonitor",
+    "Properties": {
+        "MonitorName": "stage",
+        "MonitorType": "CUSTOM",
+        "MonitorSpecification": '{"Tags": {"Key": "stage", "Values": ["dev"]}}',
+    },
+}
+
+
+def subscription(frequency):
+    least = {
+        "Key": "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
+        "MatchOptions": ["GREATER_THAN_OR_EQUAL"],
+        "Values": ["5"],
+    }
+    return {
+        "Type": "AWS::CE::AnomalySubscription",
+        "Properties": {
+            "SubscriptionName": "stage",
+            "Frequency": frequency,
+            "MonitorArnList": [{"Fn::GetAtt": ["Monitor", "MonitorArn"]}],
+            "Subscribers": [{"Type": "EMAIL", "Address": "a@example.com"}],
+            "ThresholdExpression": json.dumps({"Dimensions": least}),
+        },
+    }
+
+
+def test_unusual_cost_is_watched_until_the_template_says_no_more(stack):
+    resources = {"Subscription": subscription("WEEKLY"), "Monitor": MONITOR}
+    stack.create(resources)
+    assert compare(stack.name, {"Resources": resources}, stack.cloudformation) == []
+    weekly = stack.physical_ids["Subscription"]
+    resources["Subscription"] = subscription("DAILY")
+    stack.update(resources)
+    assert compare(stack.name, {"Resources": resources}, stack.cloudformation) == []
+    (left,) = stack.client("ce").get_anomaly_subscriptions()["AnomalySubscriptions"]
+    assert left["SubscriptionArn"] != weekly
+    stack.client("ce").delete_anomaly_monitor(MonitorArn=stack.physical_ids["Monitor"])
+    assert "Monitor" in compare(stack.name, {"Resources": resources}, stack.cloudformation)[0]
+    stack.update({"Topic": topic("in-its-place")})
+    assert stack.client("ce").get_anomaly_subscriptions()["AnomalySubscriptions"] == []
+
+
+def test_no_email_is_sent_at_once(stack):
+    stack.create({"Monitor": MONITOR, "Subscription": subscription("IMMEDIATE")})
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert "daily or weekly" in stack.reasons("CREATE_FAILED")[0]
 
 
 def test_exports_reach_another_stack_and_end_with_theirs(emulator, stack):

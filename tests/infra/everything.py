@@ -11,7 +11,7 @@ _BOTH: dict[str, Any] = {
     },
     "rollout": {"type": "canary"},
     "alarms": {"email": "on-call@example.com"},
-    "budget": {"monthly_usd": 50},
+    "budget": {"monthly_usd": 50, "anomaly_usd": 5},
     "log_retention_days": 90,
     "kms_key_arn": f"arn:aws:kms:eu-west-1:123456789012:key/{_UUID}",
     "permissions_boundary_arn": "arn:aws:iam::123456789012:policy/boundary",

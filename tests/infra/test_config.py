@@ -149,6 +149,10 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             {"budget": {"monthly_usd": 5}},
             ".budget has nobody to tell: set alarms.email beside it.",
         ),
+        (
+            {"alarms": {"email": "a@example.com"}, "budget": {"monthly_usd": 5, "anomaly_usd": 0}},
+            ".budget.anomaly_usd is 0, but it takes US dollars, above 0",
+        ),
         ({"models": {"layout": {}}}, " has both model and models: move ocr into models."),
         ({"tags": {"aws:team": "a"}}, '.tags has the key "aws:team", but a tag\'s key has 1 to 128 letters'),
         ({"tags": {"team": "a\nb"}}, '.tags.team is "a\\nb", but a tag\'s value has up to 256 letters'),

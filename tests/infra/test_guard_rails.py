@@ -36,6 +36,23 @@ def test_a_budget_watches_what_has_the_stages_tag(synthesise: Synthesise) -> Non
     assert {"Key": "coldpress-stage", "Value": "dev"} in inference(template)["Tags"]
 
 
+def test_an_unusual_cost_of_the_stages_tag_is_told_once_a_day(synthesise: Synthesise) -> None:
+    budget = {"monthly_usd": 50, "anomaly_usd": 2.5}
+    template = stack(synthesise, budget=budget, alarms={"email": "on-call@example.com"})
+    monitor = template.properties("AWS::CE::AnomalyMonitor")
+    # One of all services ("DIMENSIONAL") would be the account's only one.
+    assert monitor["MonitorType"] == "CUSTOM"
+    assert json.loads(monitor["MonitorSpecification"]) == {
+        "Tags": {"Key": "coldpress-stage", "Values": ["dev"]}
+    }
+    told = template.properties("AWS::CE::AnomalySubscription")
+    assert told["Subscribers"] == [{"Address": "on-call@example.com", "Type": "EMAIL"}]
+    assert told["Frequency"] == "DAILY"
+    assert json.loads(told["ThresholdExpression"])["Dimensions"]["Values"] == ["2.50"]
+    without = stack(synthesise, budget={"monthly_usd": 50}, alarms={"email": "on-call@example.com"})
+    assert not without.all("AWS::CE::AnomalyMonitor")
+
+
 def test_idle_provisioned_concurrency_is_an_alarm_after_a_day(synthesise: Synthesise) -> None:
     def alarms(template: Any) -> dict[str, Any]:
         found = [alarm["Properties"] for alarm in template.all("AWS::CloudWatch::Alarm").values()]
