@@ -13,7 +13,17 @@ from xml.sax.saxutils import escape
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.wrappers import Request, Response
 
-from emulator import account_settings, alarms, codedeploy, control, lambda_metrics, metrics, settings
+from emulator import (
+    account_settings,
+    alarms,
+    codedeploy,
+    control,
+    cost_explorer,
+    lambda_metrics,
+    metrics,
+    rules,
+    settings,
+)
 from emulator.clock import CLOCK
 from emulator.cloudformation import types
 from emulator.environments import CannotStart, Environments, Throttled
@@ -42,7 +52,7 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._provisioned = ProvisionedConcurrency(self._environments)
         scaling = Scaling(self._provisioned)
-        for part in (account_settings, alarms, codedeploy, metrics, scaling):
+        for part in (account_settings, alarms, codedeploy, cost_explorer, metrics, rules, scaling):
             part.install()
         types.register(after_deployment=self._follow_deployment)
         CLOCK.start(
@@ -50,6 +60,7 @@ class Application:
             alarms.evaluate,
             lambda _: self._provisioned.follow(),
             scaling.run,
+            rules.run,
         )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -98,9 +109,9 @@ class Application:
                 protocol=environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
             )
         )
-        api_id = path.removeprefix(settings.API_PREFIX).partition("/")[0]
+        api_id, _, rest = path.removeprefix(settings.API_PREFIX).partition("/")
         latency_ms = (time.monotonic() - began) * 1000
-        lambda_metrics.answered(api_id, status=answer.status, latency_ms=latency_ms)
+        lambda_metrics.answered(api_id, rest, status=answer.status, latency_ms=latency_ms)
         response = Response(answer.body, status=answer.status)
         response.headers.clear()
         for name, value in answer.headers:

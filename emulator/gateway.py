@@ -11,7 +11,7 @@ from emulator.events import HttpRequest, HttpResponse, MalformedAnswer
 from emulator.functions import FunctionNotFound, resolve
 from emulator.http_apis import HttpApi
 from emulator.images import InvalidImage
-from emulator.permissions import api_may_invoke
+from emulator.permissions import may_invoke
 from emulator.rest_apis import RestApi
 from emulator.routed import Caller, Refused, Routed
 from emulator.throttles import Throttles
@@ -62,7 +62,7 @@ class Gateway:
         caller = _caller(api, request, routed)
         self._throttle(routed)
         event = routed.event(request, caller)
-        if not api_may_invoke(routed.function_arn, routed.source_arn):
+        if not may_invoke("apigateway.amazonaws.com", routed.function_arn, routed.source_arn):
             _log.error("%s: no AWS::Lambda::Permission lets %s", routed.function_arn, routed.source_arn)
             raise Refused(500, api.WORDS.failed[1])
         return self._invoke(api, routed, json.dumps(event).encode())

@@ -1,5 +1,7 @@
 """What Lambda and API Gateway tell CloudWatch of every request, under the dimensions that they use."""
 
+from collections.abc import Container
+
 from moto.apigateway.models import apigateway_backends
 from moto.apigatewayv2.models import apigatewayv2_backends
 
@@ -38,23 +40,32 @@ def provisioned(function: FunctionVersion, *, spilled_over: bool, busy: int, kep
     _record(function, "ProvisionedConcurrencyUtilization", busy / kept)
 
 
-def answered(api_id: str, *, status: int, latency_ms: float) -> None:
-    """An API answered a request; HTTP and REST APIs have names of their own for the same."""
+def answered(api_id: str, path: str, *, status: int, latency_ms: float) -> None:
+    """An API answered a request to ``path``; HTTP and REST APIs have names of their own for the same."""
     for region, http_apis in apigatewayv2_backends[settings.ACCOUNT].items():
         if api_id in http_apis.apis:
-            _record_answer(region, {"ApiId": api_id}, ("4xx", "5xx"), status, latency_ms)
+            sets = _of_stage({"ApiId": api_id}, http_apis.apis[api_id].stages, path)
+            _record_answer(region, sets, ("4xx", "5xx"), status, latency_ms)
     for region, rest_apis in apigateway_backends[settings.ACCOUNT].items():
         if api_id in rest_apis.apis:
-            dimensions = {"ApiName": str(rest_apis.apis[api_id].name)}
-            _record_answer(region, dimensions, ("4XXError", "5XXError"), status, latency_ms)
+            api = rest_apis.apis[api_id]
+            sets = _of_stage({"ApiName": str(api.name)}, api.stages, path)
+            _record_answer(region, sets, ("4XXError", "5XXError"), status, latency_ms)
+
+
+def _of_stage(api: Dimensions, stages: Container[str], path: str) -> list[Dimensions]:
+    """The API's own dimensions, and those of the stage that the path names or that takes any path."""
+    named = path.partition("/")[0]
+    stage = next((name for name in (named, "$default") if name in stages), None)
+    return [api, {**api, "Stage": stage}] if stage else [api]
 
 
 def _record_answer(
-    region: str, dimensions: Dimensions, names: tuple[str, str], status: int, latency_ms: float
+    region: str, sets: list[Dimensions], names: tuple[str, str], status: int, latency_ms: float
 ) -> None:
     values = (1.0, float(400 <= status < 500), float(status >= 500), latency_ms)
     for name, value in zip(("Count", *names, "Latency"), values, strict=True):
-        record(region, "AWS/ApiGateway", name, value, dimensions)
+        record(region, "AWS/ApiGateway", name, value, *sets)
 
 
 def _record(function: FunctionVersion, name: str, value: float) -> None:

@@ -27,14 +27,16 @@ def is_due(expression: str, moment: float, timezone: str | None = None, since: f
     if kind != "cron":
         raise NotImplementedError(f"The emulator does not know the schedule {expression}.")
     minute, hour, day, month, weekday, year = inner.split()
-    return (
-        _matches(minute, local.minute, 0, 59)
-        and _matches(hour, local.hour, 0, 23)
-        and _matches(day, local.day, 1, 31)
-        and _matches(_numbered(month, _MONTHS), local.month, 1, 12)
-        and _matches(_numbered(weekday, _DAYS), local.isoweekday() % 7 + 1, 1, 7)
-        and _matches(year, local.year, 1970, 2199)
-    )
+    # Every field is looked at, so that what is unknown shows at any time.
+    fields = [
+        _matches(minute, local.minute, 0, 59),
+        _matches(hour, local.hour, 0, 23),
+        _matches(day, local.day, 1, 31),
+        _matches(_numbered(month, _MONTHS), local.month, 1, 12),
+        _matches(_numbered(weekday, _DAYS), local.isoweekday() % 7 + 1, 1, 7),
+        _matches(year, local.year, 1970, 2199),
+    ]
+    return all(fields)
 
 
 def _numbered(field: str, names: tuple[str, ...]) -> str:

@@ -209,17 +209,19 @@ def test_embedded_metrics_and_lambdas_own(emulator, stack, echo_image, watched):
     assert 0 < value("AWS/Lambda", "Duration", "Minimum", **alias) < 20
 
 
-def test_an_apis_answers_are_counted(echo, emulator, watched):
+@pytest.mark.parametrize("dimensions", [{}, {"Stage": "$default"}])
+def test_an_apis_answers_are_counted(echo, emulator, watched, dimensions):
     url = echo.outputs["EndpointUrl"]
-    before = _api_counts(watched, emulator, url)
+    dimensions = {"ApiId": url.rpartition("/")[2], **dimensions}
+    before = _api_counts(watched, emulator, dimensions)
     for path in ("open/x", "open/x?do=raise", "closed"):
         with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"{url}/{path}"):
             pass
-    after = _api_counts(watched, emulator, url)
+    after = _api_counts(watched, emulator, dimensions)
     assert {name: after[name] - before[name] for name in after} == {"mcount": 3, "m4xx": 1, "m5xx": 1}
 
 
-def _api_counts(watched, emulator, url) -> dict[str, float]:
+def _api_counts(watched, emulator, dimensions) -> dict[str, float]:
     """Of the API's whole life; other tests ask it as well."""
     now = datetime.fromtimestamp(emulator.now(), UTC)
     found = watched.cloudwatch.get_metric_data(
@@ -232,7 +234,7 @@ def _api_counts(watched, emulator, url) -> dict[str, float]:
                     "Metric": {
                         "Namespace": "AWS/ApiGateway",
                         "MetricName": name,
-                        "Dimensions": [{"Name": "ApiId", "Value": url.rpartition("/")[2]}],
+                        "Dimensions": [{"Name": key, "Value": text} for key, text in dimensions.items()],
                     },
                     "Period": 3600,
                     "Stat": "Sum",

@@ -1,4 +1,4 @@
-"""A function that CodeDeploy and CloudFormation call; what it answers stands in its variables."""
+"""A function that CodeDeploy, CloudFormation and schedules call; what it answers stands in its variables."""
 
 import json
 import os
@@ -10,6 +10,10 @@ import boto3
 def handler(event, context):
     if "DeploymentId" in event:
         _report(event)
+    elif event.get("source") == "aws.events":
+        print(json.dumps(event))
+        if event.get("fails"):
+            raise ValueError("as asked")
     else:
         _respond(event)
 
