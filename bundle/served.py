@@ -76,7 +76,7 @@ class FileEntry:
 class Manifest:
     """What a server uses of ``bundle.manifest.Manifest``."""
 
-    __slots__ = ("class_labels", "digest", "files", "name", "serve", "signature", "target", "tools")
+    __slots__ = ("class_labels", "digest", "files", "golden_error", "name", "serve", "signature", "target", "tools")
 
     def __init__(  # noqa: PLR0913 - the manifest's fields
         self,
@@ -89,6 +89,7 @@ class Manifest:
         tools: "dict[str, str]",
         digest: str,
         files: "dict[str, FileEntry]",
+        golden_error: "dict[str, float]",
     ) -> None:
         self.name = name
         self.serve = serve
@@ -98,6 +99,7 @@ class Manifest:
         self.tools = tools
         self.digest = digest
         self.files = files
+        self.golden_error = golden_error
 
 
 def read_manifest(data: bytes, digest: str | None = None) -> Manifest:
@@ -154,6 +156,7 @@ def _manifest(content: "dict[str, Any]") -> Manifest:
         tools={tool: _typed(version, str, "$.tools[...]") for tool, version in tools.items()},
         digest=_get(content, "digest", str, "$") if "digest" in content else "",
         files={name: _file_entry(entry) for name, entry in files.items()},
+        golden_error=_get(content, "golden_error", dict, "$"),
     )
 
 

@@ -52,7 +52,7 @@ def compress(response: Response, accepted: str | None) -> Response:
     deflater = zlib.compressobj(1, wbits=_WINDOWS[encoding])
     body = deflater.compress(response.body) + deflater.flush()
     headers = {**response.headers, "content-encoding": encoding, "vary": "accept-encoding"}
-    return Response(response.status, headers, body)
+    return Response(response.status, headers, body, response.inference_id)
 
 
 def _is_accepted(encoding: str, accepted: str) -> bool:

@@ -8,7 +8,7 @@ import time
 from handlers.inference import log
 from handlers.inference.deadline import Watch, due_in
 from handlers.inference.errors import GivenUp, Late
-from handlers.inference.events import answer_event, refuse_event
+from handlers.inference.events import answer_event, head_of, refuse_event
 from handlers.inference.loading import load
 from handlers.inference.metrics import emit
 from handlers.inference.service import Service
@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from handlers.inference.after import After
+    from handlers.inference.dataplane import Model
     from handlers.inference.events.reply import Reply
     from handlers.inference.transform import Transformed
     from handlers.inference.uploads import Uploads
@@ -40,16 +42,15 @@ class Function:
     def __init__(
         self, environ: "Mapping[str, str]", send: "Callable[[str, Reply], object] | None" = None
     ) -> None:
-        label = environ.get("COLDPRESS_LABEL") or None
-        settings = from_environment(environ)
-        model = load(settings, environ)
-        uploads = _uploads(settings.bucket, model.name, environ)
-        self._service = Service(model, label, _transform(environ), uploads)
+        self._service = service_from(environ)
+        # What is done after an answer (after.py); None: nothing, as for most.
+        self.after = _after(environ, self._service.model)
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
         self._send = send
         self._watch = Watch(self._give_up)
         self._event: object = None
+        self._reply: Reply | None = None
         self._request_id = ""
         self._started = 0.0
 
@@ -77,7 +78,22 @@ class Function:
         if not is_in_time and self._send is not None:
             raise GivenUp
         self._emit(reply)
+        self._reply = reply
         return reply
+
+    def follow_up(self, event: bytes, reply: bytes, seconds_left: float | None) -> None:
+        """Do what is done after the last answer, which is on its way.
+
+        Args:
+            event: the JSON that was answered.
+            reply: the JSON that was sent.
+            seconds_left: until Lambda ends what still runs, if that is known.
+        """
+        if self.after is not None and self._reply is not None:
+            from handlers.inference.after import Answered  # noqa: PLC0415 - it is there since the start
+
+            answered = Answered(event, head_of(self._event), reply, self._reply, self._request_id)
+            self.after.run(answered, seconds_left)
 
     def _give_up(self) -> None:
         """The watch's thread: the one that answers is still at it, and waits in ``end`` if it is not."""
@@ -101,6 +117,29 @@ class Function:
             request_id=self._request_id,
         )
         self._is_cold = False
+
+
+def service_from(environ: "Mapping[str, str]") -> Service:
+    """The model that the environment names, behind both protocols.
+
+    Raises:
+        InitError: there is none; one sentence says why.
+    """
+    settings = from_environment(environ)
+    model = load(settings, environ)
+    label = environ.get("COLDPRESS_LABEL") or None
+    uploads = _uploads(settings.bucket, model.name, environ)
+    return Service(model, label, _transform(environ), uploads)
+
+
+def _after(environ: "Mapping[str, str]", model: "Model") -> "After | None":
+    """What is configured to be done after an answer."""
+    if not environ.get("COLDPRESS_SHADOW_FUNCTION"):
+        return None
+    from handlers.inference.after import After  # noqa: PLC0415 - only where there is something to do
+    from handlers.inference.shadow import Shadow  # noqa: PLC0415 - as above
+
+    return After(model, [Shadow.from_environment(environ, model.version)])
 
 
 def _uploads(bucket: str | None, model: str, environ: "Mapping[str, str]") -> "Callable[[], Uploads] | None":

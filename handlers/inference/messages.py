@@ -39,14 +39,21 @@ class Request:
 
 
 class Response:
-    """One HTTP response; header names are in lower case."""
+    """One HTTP response; header names are in lower case.
 
-    __slots__ = ("body", "headers", "status")
+    Attributes:
+        inference_id: what the client calls its request in the body, where its protocol has a place for that.
+    """
 
-    def __init__(self, status: int, headers: "dict[str, str]", body: bytes) -> None:
+    __slots__ = ("body", "headers", "inference_id", "status")
+
+    def __init__(
+        self, status: int, headers: "dict[str, str]", body: bytes, inference_id: str | None = None
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.inference_id = inference_id
 
 
 def to_json(content: object) -> str:

@@ -50,6 +50,7 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
 }
 # Names a body that was too large to be sent (uploads.py).
 UPLOAD_HEADER = "coldpress-upload"
+_INFERENCES = ("/infer", ":predict", ":classify", ":regress", ":transform")
 _MODELS = ("/v1/models/", "/v2/models/")
 
 
@@ -97,6 +98,25 @@ def dispatch(
     if request.method != method:
         raise MethodNotAllowed(f"{request.path} takes {method}, not {request.method[:20]}.", method)
     return endpoint(model, request)
+
+
+def unquoted(path: str) -> str:
+    """Percent signs decoded; what is no UTF-8 then, or no number, stays as it is."""
+    if "%" not in path:
+        return path
+    first, *parts = path.encode(errors="surrogatepass").split(b"%")
+    decoded = [first]
+    for part in parts:
+        try:
+            decoded.append(bytes.fromhex(part[:2].decode()) + part[2:] if len(part) > 1 else b"%" + part)
+        except ValueError:
+            decoded.append(b"%" + part)
+    return b"".join(decoded).decode(errors="replace")
+
+
+def is_inference(request: "Request") -> bool:
+    """Whether it asks for what the model makes of its body; such requests can be asked again."""
+    return request.method == "POST" and unquoted(request.path).endswith(_INFERENCES)
 
 
 class _Asked:

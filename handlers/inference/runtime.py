@@ -31,22 +31,24 @@ def main() -> int:
     try:
         api = RuntimeApi(os.environ.get("AWS_LAMBDA_RUNTIME_API", ""))
         try:
-            answer = _initialise(api)
+            answer, after = _initialise(api)
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda wants to know
             kind, sentence = type(error).__name__, str(error)
             where = "" if isinstance(error, InitError) else f" ({kind} at {log.place_of(error)})"
             log.say(f"init failed: {sentence}{where}")
             api.fail_init(f"Runtime.{kind}", _described(kind, sentence))
             return 1
-        Loop(api, answer).run()
+        Loop(api, answer, after).run()
     except ApiError as error:
         log.say(str(error))
         return 1
     return 0
 
 
-def _initialise(api: RuntimeApi) -> "Callable[[Invocation], bytes]":
-    """Import and load all that requests need; how to answer one."""
+def _initialise(
+    api: RuntimeApi,
+) -> "tuple[Callable[[Invocation], bytes], Callable[[Invocation, bytes], None] | None]":
+    """Import and load all that requests need; how to answer one, and what to do after that, if anything."""
     from handlers.inference.documents import read_event  # noqa: PLC0415 - a failed import is an init error
     from handlers.inference.events import UnknownEvent  # noqa: PLC0415
     from handlers.inference.function import Function  # noqa: PLC0415
@@ -62,20 +64,36 @@ def _initialise(api: RuntimeApi) -> "Callable[[Invocation], bytes]":
             event = read_event(invocation.event)
         except ValueError:
             raise UnknownEvent("the event is no JSON: invoke this function with an HTTP event.") from None
-        # Lambda's deadline is told by the wall clock; from here on only time that passes counts.
-        deadline = invocation.deadline_ms / 1000
-        seconds_left = deadline - time.time() if deadline else None
-        return function.answer(event, invocation.request_id, seconds_left).as_json()
+        return function.answer(event, invocation.request_id, _seconds_left(invocation)).as_json()
 
-    return answer
+    def after(invocation: "Invocation", reply: bytes) -> None:
+        function.follow_up(invocation.event, reply, _seconds_left(invocation))
+
+    return answer, after if function.after is not None else None
+
+
+def _seconds_left(invocation: "Invocation") -> float | None:
+    """Lambda's deadline is told by the wall clock; from here on only time that passes counts."""
+    deadline = invocation.deadline_ms / 1000
+    return deadline - time.time() if deadline else None
 
 
 class Loop:
-    """Answers events by ``answer``, one after another."""
+    """Answers events by ``answer``, one after another.
 
-    def __init__(self, api: RuntimeApi, answer: "Callable[[Invocation], bytes]") -> None:
+    ``after`` is called when Lambda has taken an answer, which the client gets then. The environment gets its
+    next event when ``after`` has returned.
+    """
+
+    def __init__(
+        self,
+        api: RuntimeApi,
+        answer: "Callable[[Invocation], bytes]",
+        after: "Callable[[Invocation, bytes], None] | None" = None,
+    ) -> None:
         self._api = api
         self._answer = answer
+        self._after = after
         self._must_end = False
 
     def run(self) -> None:
@@ -112,6 +130,11 @@ class Loop:
             sentence = f"Lambda did not take the answer of {len(reply)} bytes: ask for fewer rows or outputs."
             log.say(sentence)
             self._fail(request_id, "ResponseSizeTooLarge", sentence)
+        elif self._after is not None:
+            try:
+                self._after(invocation, reply)
+            except Exception as error:  # noqa: BLE001 - the client has its answer, and others want theirs
+                log.say(f"what follows an answer failed with {type(error).__name__} at {log.place_of(error)}")
 
     def _fail(self, request_id: str, kind: str, sentence: str) -> None:
         """Say that the request failed, if Lambda has not said so already."""

@@ -4,7 +4,7 @@ from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
 from handlers.inference.errors import NotFound, RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import UPLOAD_HEADER, dispatch, routes_with
+from handlers.inference.routes import UPLOAD_HEADER, dispatch, routes_with, unquoted
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Service:
 
     def _prepared(self, request: Request) -> Request:
         """Decode the path's percent signs and the body's encoding; refuse media types that none can mean."""
-        method, path, body = request.method.upper(), _unquoted(request.path), request.body
+        method, path, body = request.method.upper(), unquoted(request.path), request.body
         if method == "POST":
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             is_read = media_type in _MEDIA_TYPES or media_type.endswith("+json")
@@ -123,17 +123,3 @@ def error_response(error: RequestError) -> Response:
     """A refused request's answer; what the client sent is quoted without its control characters."""
     sentence = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     return json_response({"error": sentence}, error.status, error.headers)
-
-
-def _unquoted(path: str) -> str:
-    """Percent signs decoded; what is no UTF-8 then, or no number, stays as it is."""
-    if "%" not in path:
-        return path
-    first, *parts = path.encode(errors="surrogatepass").split(b"%")
-    decoded = [first]
-    for part in parts:
-        try:
-            decoded.append(bytes.fromhex(part[:2].decode()) + part[2:] if len(part) > 1 else b"%" + part)
-        except ValueError:
-            decoded.append(b"%" + part)
-    return b"".join(decoded).decode(errors="replace")

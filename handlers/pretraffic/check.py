@@ -12,7 +12,8 @@ from bundle.layout import MANIFEST_FILE
 from bundle.served import read_manifest
 from handlers import direct
 from handlers.pretraffic.requests import NoAnswer, fits, read_answer, to_event
-from handlers.pretraffic.samples import Sample, allowed_difference, difference, read_samples
+from handlers.pretraffic.samples import Sample, read_samples
+from handlers.tolerance import allowed_difference, difference
 
 GOLDEN_FILE = "golden.npz"
 _ROUNDS = 5

@@ -1,6 +1,9 @@
 """Small real bundles and what serves them, shared by this room's tests."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
@@ -9,7 +12,9 @@ import pytest
 from handlers.inference.service import Service
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import DTYPES, MODELS
+from tests.handlers.scripted_api import ScriptedApi
 
+REPOSITORY = Path(__file__).parents[2]
 BundleMaker = Callable[..., Path]
 
 
@@ -52,3 +57,26 @@ def affine_bundle(make_bundle: BundleMaker) -> Path:
 @pytest.fixture(scope="session")
 def affine_service(affine_bundle: Path) -> Service:
     return Service.from_folder(affine_bundle)
+
+
+@pytest.fixture
+def scripted() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture
+def start(scripted) -> Iterator[Callable[..., subprocess.Popen]]:
+    """The image's process over the scripted API."""
+    started: list[subprocess.Popen] = []
+
+    def start_one(**variables: str) -> subprocess.Popen:
+        packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+        environ = {"PYTHONPATH": packages, "AWS_LAMBDA_RUNTIME_API": scripted.address, **variables}
+        command = [sys.executable, "-I", "-S", str(REPOSITORY / "handlers/inference/bootstrap.py")]
+        started.append(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, cwd="/"))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate(timeout=10)

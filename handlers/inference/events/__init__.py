@@ -77,6 +77,16 @@ def refuse_event(event: object, refusal: RequestError) -> Reply:
     return _refused(*_recognised(event), refusal)
 
 
+def head_of(event: object) -> Request:
+    """An event's request, without its body.
+
+    Raises:
+        UnknownEvent: no source recognises it.
+    """
+    source, event = _recognised(event)
+    return source.request({**event, "body": ""})
+
+
 def _recognised(event: object) -> tuple[type[EventSource], Mapping[str, Any]]:
     """The event's source, and the event as what that reads."""
     if isinstance(event, dict):

@@ -25,12 +25,14 @@ class Reply:
 
     Attributes:
         status: of the response.
+        inference_id: of the response.
     """
 
-    __slots__ = ("_body", "_envelope", "_is_text", "status")
+    __slots__ = ("_body", "_envelope", "_is_text", "inference_id", "status")
 
     def __init__(self, response: Response, envelope: dict[str, Any]) -> None:
         self.status = response.status
+        self.inference_id = response.inference_id
         headers = response.headers
         self._is_text = headers.get("content-type") == _JSON and "content-encoding" not in headers
         self._envelope = {**envelope, "isBase64Encoded": not self._is_text}

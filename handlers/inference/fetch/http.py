@@ -1,4 +1,4 @@
-"""HTTP/1.1 GETs over a bare socket, straight into the caller's memory; http.client takes 40 ms to import."""
+"""HTTP/1.1 over a bare socket, straight into the caller's memory; http.client takes 40 ms to import."""
 
 import _socket
 import time
@@ -60,10 +60,23 @@ def parse_url(url: str, variable: str) -> tuple[Endpoint, str]:
     return endpoint, slash + path
 
 
+def other_endpoint(environ: "Mapping[str, str]", service: str) -> tuple[Endpoint, str] | None:
+    """Where AWS's own variables say that a service (``S3``) is, and the path there; None: at AWS.
+
+    Raises:
+        InitError: a variable holds no URL.
+    """
+    for variable in (f"AWS_ENDPOINT_URL_{service}", "AWS_ENDPOINT_URL"):
+        if environ.get(variable):
+            return parse_url(environ[variable], variable)
+    return None
+
+
 class Connection:
-    """One connection, which may carry several GETs, one after the other.
+    """One connection, which may carry several requests, one after the other.
 
     Attributes:
+        host: what it sends as ``Host``.
         status: of the answer that is being read.
         headers: of that answer, by their names in lower case.
         is_reusable: its answer was read to the end, and the server lets another request follow.
@@ -80,7 +93,7 @@ class Connection:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.is_reusable = False
-        self._host = endpoint.host
+        self.host = endpoint.host
         self._deadline = 0.0
         self._ahead = b""  # of the body, received together with the head
         self._may_stay = False
@@ -102,11 +115,19 @@ class Connection:
 
         All of the answer must be here by ``deadline``, on the clock of ``time.monotonic``.
         """
+        return self._ask(f"GET {path}", headers, b"", deadline)
+
+    def post(self, path: str, headers: "Mapping[str, str]", body: bytes, deadline: float) -> int:
+        """Send ``body`` to ``path``, as ``get`` asks for it; the status."""
+        sized = {**headers, "content-length": str(len(body))}
+        return self._ask(f"POST {path}", sized, body, deadline)
+
+    def _ask(self, what: str, headers: "Mapping[str, str]", body: bytes, deadline: float) -> int:
         self.is_reusable = False
         self._deadline = deadline
-        lines = [f"GET {path} HTTP/1.1", f"host: {self._host}"]
+        lines = [f"{what} HTTP/1.1", f"host: {self.host}"]
         lines += [f"{name}: {value}" for name, value in headers.items() if name != "host"]
-        self._send(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+        self._send(("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + body)
         head, self._ahead = self._receive_head()
         self._parse(head)
         return self.status

@@ -1,7 +1,7 @@
 """Objects of one S3 bucket: where it is, how a request is signed, and what a refusal means."""
 
 from handlers.inference.errors import InitError
-from handlers.inference.fetch.http import Endpoint, Interrupted, parse_url
+from handlers.inference.fetch.http import Endpoint, Interrupted, other_endpoint
 from handlers.inference.fetch.retries import Connections, Patience
 from handlers.inference.fetch.sigv4 import encode_path, presign_put, sign_get
 
@@ -70,9 +70,9 @@ class Bucket:
             if not _HOST_LETTERS.issuperset(value):
                 raise InitError(f"{variable} is '{ascii(value)[1:-1]}', which cannot be one: correct it.")
         aws = f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-        variable = "AWS_ENDPOINT_URL_S3" if environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
-        if environ.get(variable):
-            endpoint, path = parse_url(environ[variable], variable)
+        other = other_endpoint(environ, "S3")
+        if other is not None:
+            endpoint, path = other
             prefix = f"{path.rstrip('/')}/{name}"
         elif "." in name:
             endpoint, prefix = Endpoint("https", aws), f"/{name}"

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: a GET without a body, and a PUT that somebody else sends.
+"""AWS Signature Version 4: a GET without a body, a POST, and a PUT that somebody else sends.
 
 The algorithm: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
@@ -27,17 +27,26 @@ def sign_get(host: str, path: str, credentials: "Credentials", now: float | None
 
     Headers that are added (a range, a condition) need not be signed. ``now``: seconds since 1970.
     """
-    moment = _moment(now)
-    headers = {"host": host, "x-amz-content-sha256": _EMPTY_SHA256, "x-amz-date": moment}
-    if credentials.session_token:
-        headers["x-amz-security-token"] = credentials.session_token
-    names, lines = _canonical(headers)
-    signature = _signature(["GET", path, "", *lines, "", names, _EMPTY_SHA256], moment, credentials)
-    headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{_scope(moment, credentials)}, "
-        f"SignedHeaders={names}, Signature={signature}"
-    )
-    return headers
+    headers = {"host": host, "x-amz-content-sha256": _EMPTY_SHA256}
+    return _signed(["GET", path], headers, _EMPTY_SHA256, "s3", credentials, now)
+
+
+def sign_post(  # noqa: PLR0913, PLR0917 - what is signed
+    host: str,
+    path: str,
+    headers: "Mapping[str, str]",
+    body: bytes,
+    service: str,
+    credentials: "Credentials",
+    now: float | None = None,
+) -> dict[str, str]:
+    """Headers that authorise ``POST https://{host}{path}`` of ``body`` to a service that is not S3.
+
+    ``headers`` are sent and signed with the rest. ``path`` holds nothing that would have to be encoded, and
+    has no query.
+    """
+    digest = openssl_sha256(body).hexdigest()
+    return _signed(["POST", path], {"host": host, **headers}, digest, service, credentials, now)
 
 
 def presign_put(  # noqa: PLR0913, PLR0917 - what is signed
@@ -51,10 +60,11 @@ def presign_put(  # noqa: PLR0913, PLR0917 - what is signed
     already.
     """
     moment = _moment(now)
+    scope = _scope(moment, credentials, "s3")
     names, lines = _canonical({"content-length": str(size), "host": host})
     fields = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
-        "X-Amz-Credential": f"{credentials.access_key}/{_scope(moment, credentials)}",
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
         "X-Amz-Date": moment,
         "X-Amz-Expires": str(seconds),
         "X-Amz-SignedHeaders": names,
@@ -62,16 +72,40 @@ def presign_put(  # noqa: PLR0913, PLR0917 - what is signed
     if credentials.session_token:
         fields["X-Amz-Security-Token"] = credentials.session_token
     query = "&".join(f"{name}={_encode(fields[name], _UNRESERVED)}" for name in sorted(fields))
-    signature = _signature(["PUT", path, query, *lines, "", names, "UNSIGNED-PAYLOAD"], moment, credentials)
+    canonical = ["PUT", path, query, *lines, "", names, "UNSIGNED-PAYLOAD"]
+    signature = _signature(canonical, moment, scope, credentials)
     return f"{query}&X-Amz-Signature={signature}"
+
+
+def _signed(  # noqa: PLR0913, PLR0917 - what is signed
+    request: list[str],
+    headers: dict[str, str],
+    body_sha256: str,
+    service: str,
+    credentials: "Credentials",
+    now: float | None,
+) -> dict[str, str]:
+    """Headers, time and token, with the signature over them and ``request``, a method and a path."""
+    moment = _moment(now)
+    headers["x-amz-date"] = moment
+    if credentials.session_token:
+        headers["x-amz-security-token"] = credentials.session_token
+    names, lines = _canonical(headers)
+    scope = _scope(moment, credentials, service)
+    signature = _signature([*request, "", *lines, "", names, body_sha256], moment, scope, credentials)
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
 
 
 def _moment(now: float | None) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
 
 
-def _scope(moment: str, credentials: "Credentials") -> str:
-    return f"{moment[:8]}/{credentials.region}/s3/aws4_request"
+def _scope(moment: str, credentials: "Credentials", service: str) -> str:
+    return f"{moment[:8]}/{credentials.region}/{service}/aws4_request"
 
 
 def _canonical(headers: "Mapping[str, str]") -> tuple[str, list[str]]:
@@ -80,8 +114,7 @@ def _canonical(headers: "Mapping[str, str]") -> tuple[str, list[str]]:
     return ";".join(names), [f"{name}:{' '.join(headers[name].split())}" for name in names]
 
 
-def _signature(canonical: list[str], moment: str, credentials: "Credentials") -> str:
-    scope = _scope(moment, credentials)
+def _signature(canonical: list[str], moment: str, scope: str, credentials: "Credentials") -> str:
     digest = openssl_sha256("\n".join(canonical).encode()).hexdigest()
     to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
     key = f"AWS4{credentials.secret_key}".encode()

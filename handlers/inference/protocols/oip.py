@@ -191,9 +191,12 @@ def _write(model: "Model", asked: _Inference, tensors: "Mapping[str, Tensor]") -
         answer["id"] = asked.id
     header = f'{to_json(answer)[:-1]},"outputs":[{",".join(outputs)}]}}'.encode(errors="replace")
     if not blobs:
-        return encoded_response(header)
-    headers = {"content-type": "application/octet-stream", HEADER: str(len(header))}
-    return Response(200, headers, b"".join([header, *blobs]))
+        response = encoded_response(header)
+    else:
+        headers = {"content-type": "application/octet-stream", HEADER: str(len(header))}
+        response = Response(200, headers, b"".join([header, *blobs]))
+    response.inference_id = asked.id
+    return response
 
 
 def _describe(spec: "TensorSpec") -> dict[str, object]:

@@ -104,7 +104,7 @@ def _read(body: bytes) -> "Any":
 def _from_rows(model: "Model", instances: "Any") -> dict[str, Tensor]:
     if not is_list(instances) or instances == []:
         raise RequestError("'instances' must be a list of at least one row.")
-    if type(instances) is list and _is_named(instances[0]):
+    if type(instances) is list and is_named(instances[0]):
         return _from_objects(model, instances, "row {} of 'instances'")
     spec = _only_input(model, "rows of 'instances' must be objects")
     return {spec.name: read(instances, spec)}
@@ -113,7 +113,7 @@ def _from_rows(model: "Model", instances: "Any") -> dict[str, Tensor]:
 def _from_objects(model: "Model", given: "list[Any]", where: str) -> dict[str, Tensor]:
     """Objects that have each input's row."""
     for index, row in enumerate(given):
-        if not _is_named(row) or set(row) != model.inputs.keys():
+        if not is_named(row) or set(row) != model.inputs.keys():
             raise RequestError(
                 f"{where.format(index)} must be an object with exactly the inputs {', '.join(model.inputs)}."
             )
@@ -121,7 +121,7 @@ def _from_objects(model: "Model", given: "list[Any]", where: str) -> dict[str, T
 
 
 def _from_columns(model: "Model", inputs: "Any") -> dict[str, Tensor]:
-    if not _is_named(inputs):
+    if not is_named(inputs):
         spec = _only_input(model, "'inputs' must be an object")
         return {spec.name: read(inputs, spec)}
     for name in inputs:
@@ -217,7 +217,7 @@ def _to_texts(name: str, tensor: Tensor) -> list[str]:
     return to_texts(tensor)
 
 
-def _is_named(value: "Any") -> bool:
+def is_named(value: "Any") -> bool:
     """Whether it is an object of named tensors, and no binary string."""
     return type(value) is dict and not (set(value) == {"b64"} and isinstance(value["b64"], str))
 
