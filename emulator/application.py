@@ -24,6 +24,7 @@ from emulator import (
     rules,
     settings,
 )
+from emulator.async_invocations import AsyncInvocations
 from emulator.clock import CLOCK
 from emulator.cloudformation import types
 from emulator.environments import CannotStart, Environments, Throttled
@@ -49,6 +50,7 @@ class Application:
     def __init__(self, state_dir: Path) -> None:
         self._environments = Environments(ImageStore(state_dir / "images"), state_dir / "logs")
         self._gateway = Gateway(self._environments)
+        self._asynchronous = AsyncInvocations(self._environments)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._provisioned = ProvisionedConcurrency(self._environments)
         scaling = Scaling(self._provisioned)
@@ -87,6 +89,7 @@ class Application:
     def close(self) -> None:
         """Stop all environments."""
         CLOCK.close()
+        self._asynchronous.close()
         self._provisioned.close()
         self._gateway.close()
         self._environments.close()
@@ -119,20 +122,22 @@ class Application:
         return response
 
     def _answer_invoke(self, environ: Environ, name: str) -> Response:
-        """Lambda's Invoke API: synchronous, asynchronous (not retried) and dry run."""
+        """Lambda's Invoke API: synchronous, asynchronous and dry run."""
         request = Request(environ)
         payload = request.get_data() or b"{}"
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        qualifier, region = request.args.get("Qualifier"), _region(request)
         try:
-            _check_payload(payload)
-            function = resolve(name, request.args.get("Qualifier"), _region(request))
+            _check_payload(payload, _MAX_PAYLOAD_BYTES[kind == "Event"])
+            function = resolve(name, qualifier, region)
             if kind == "DryRun":
                 return Response(status=204)
+            if kind == "Event":
+                self._asynchronous.put(name, qualifier, region, payload)
+                return Response(status=202)
             result = self._environments.invoke(function, payload)
         except tuple(_API_ERRORS) as error:
             return _api_error(error)
-        if kind == "Event":
-            return Response(status=202)
         response = Response(result.payload, content_type="application/json")
         response.headers["X-Amz-Executed-Version"] = function.version
         if result.error:
@@ -156,6 +161,10 @@ def _failure(error: Exception) -> Response:
     return Response(body, status=400, content_type="text/xml")
 
 
+# Of a synchronous invocation, and of an asynchronous one.
+_MAX_PAYLOAD_BYTES = settings.MAX_PAYLOAD_BYTES, 1024**2
+
+
 class _PayloadTooLarge(Exception):
     """More than Lambda takes."""
 
@@ -175,11 +184,9 @@ _API_ERRORS: dict[type[Exception], tuple[int, str]] = {
 }
 
 
-def _check_payload(payload: bytes) -> None:
-    if len(payload) > settings.MAX_PAYLOAD_BYTES:
-        raise _PayloadTooLarge(
-            f"Request must be smaller than {settings.MAX_PAYLOAD_BYTES} bytes for this operation"
-        )
+def _check_payload(payload: bytes, limit: int) -> None:
+    if len(payload) > limit:
+        raise _PayloadTooLarge(f"Request must be smaller than {limit} bytes for this operation")
     try:
         json.loads(payload)
     except ValueError as error:

@@ -131,6 +131,15 @@ def _function(deployed: _Deployed) -> bool:
     return all(variables.get(key) == value for key, value in wanted.items() if isinstance(value, str))
 
 
+def _event_invoke_config(deployed: _Deployed) -> bool:
+    found = deployed.service("lambda").get_function_event_invoke_config(
+        FunctionName=deployed.id_of("FunctionName")
+    )
+    wanted = deployed.body["Properties"]
+    same = ("MaximumEventAgeInSeconds", "MaximumRetryAttempts")
+    return all(found.get(key) == wanted.get(key) for key in same)
+
+
 def _version(deployed: _Deployed) -> bool:
     arn, _, number = deployed.physical_id.rpartition(":")
     return bool(deployed.service("lambda").get_function(FunctionName=arn, Qualifier=number))
@@ -206,6 +215,7 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     ),
     "AWS::IAM::Role": lambda r: r.service("iam").get_role(RoleName=r.physical_id),
     "AWS::Lambda::Alias": _alias,
+    "AWS::Lambda::EventInvokeConfig": _event_invoke_config,
     "AWS::Lambda::Function": _function,
     "AWS::Lambda::Permission": _permission,
     "AWS::Lambda::Version": _version,

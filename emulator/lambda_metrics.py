@@ -29,6 +29,16 @@ def throttled(function: FunctionVersion) -> None:
     _record(function, "Throttles", 1)
 
 
+def queued(function: FunctionVersion) -> None:
+    """An asynchronous invocation is in the queue."""
+    _record(function, "AsyncEventsReceived", 1)
+
+
+def dropped(function: FunctionVersion) -> None:
+    """An asynchronous invocation grew too old, or failed too often."""
+    _record(function, "AsyncEventsDropped", 1)
+
+
 def provisioned(function: FunctionVersion, *, spilled_over: bool, busy: int, kept: int) -> None:
     """An invocation began of a version of which ``kept`` environments are initialised ahead.
 

@@ -49,6 +49,7 @@ class Function(Resource):
         new.policy = old.policy
         new.policy.parent = new
         new.url_config = old.url_config
+        new.event_invoke_config = old.event_invoke_config
         new.code_or_config_updated = True
         backend._lambdas.put_function(new)
         return True

@@ -32,6 +32,7 @@ from emulator.cloudformation.codedeploy_deployment_config import DeploymentConfi
 from emulator.cloudformation.codedeploy_deployment_group import DeploymentGroup
 from emulator.cloudformation.custom_resource import CustomResource
 from emulator.cloudformation.lambda_alias import Alias
+from emulator.cloudformation.lambda_event_invoke_config import EventInvokeConfig
 from emulator.cloudformation.lambda_function import Function
 from emulator.cloudformation.lambda_permission import Permission
 from emulator.cloudformation.lambda_version import Version
@@ -62,6 +63,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     DeploymentConfig,
     DeploymentGroup,
     DomainName,
+    EventInvokeConfig,
     Function,
     Integration,
     LogGroup,

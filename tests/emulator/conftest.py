@@ -67,6 +67,19 @@ class Deployment:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
+class Function:
+    """A function of its own, made through Lambda's API, and its answers."""
+
+    def __init__(self, emulator, name):
+        self.name = name
+        self.lambda_ = client_at(emulator.url, "lambda", settings.REGION)
+
+    def invoke(self, **query):
+        payload = json.dumps({"queryStringParameters": query}).encode()
+        answer = json.load(self.lambda_.invoke(FunctionName=self.name, Payload=payload)["Payload"])
+        return json.loads(answer["body"]) if "body" in answer else answer
+
+
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     with Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as running:
@@ -116,3 +129,18 @@ def until() -> Callable[[Callable[[], bool]], bool]:
         return True
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def make_function(emulator, echo_image):
+    iam = client_at(emulator.url, "iam", settings.REGION)
+    role = iam.create_role(RoleName="environments", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+
+    def make(name, image="echo:1", **options):
+        function = Function(emulator, name)
+        function.lambda_.create_function(
+            FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": image}, **options
+        )
+        return function
+
+    return make

@@ -1,6 +1,5 @@
 """Pools of Lambda environments: crashes, limits and what survives them."""
 
-import json
 import os
 import signal
 import time
@@ -11,35 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from emulator import settings
-from emulator.clients import client_at
-
-
-class Function:
-    """A function of its own, made through Lambda's API, and its answers."""
-
-    def __init__(self, emulator, name):
-        self.name = name
-        self.lambda_ = client_at(emulator.url, "lambda", settings.REGION)
-
-    def invoke(self, **query):
-        payload = json.dumps({"queryStringParameters": query}).encode()
-        answer = json.load(self.lambda_.invoke(FunctionName=self.name, Payload=payload)["Payload"])
-        return json.loads(answer["body"]) if "body" in answer else answer
-
-
-@pytest.fixture(scope="module")
-def make_function(emulator, echo_image):
-    iam = client_at(emulator.url, "iam", settings.REGION)
-    role = iam.create_role(RoleName="environments", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-
-    def make(name, image="echo:1", **options):
-        function = Function(emulator, name)
-        function.lambda_.create_function(
-            FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": image}, **options
-        )
-        return function
-
-    return make
 
 
 def parent_of(pid):
