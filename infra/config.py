@@ -57,16 +57,26 @@ class Model(_Section, frozen=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=1, le=2**31)], ...],
         Meta(max_length=5, description="it takes a list of up to 5 versions that this stage served before"),
     ] = ()
-    label: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[a-z][a-z0-9-]{0,62}\Z",
-                description="a label has 1 to 63 lower-case letters, digits and hyphens, a letter first",
-            ),
-        ]
-        | None
-    ) = None
+    labels: Annotated[
+        dict[
+            Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")],
+            Annotated[int, Meta(ge=1, le=2**31)],
+        ],
+        Meta(
+            max_length=5,
+            description='it takes an object of up to 5 labels and their versions like {"stable": 6}, and a '
+            "label has 1 to 63 lower-case letters, digits and hyphens, a letter first",
+        ),
+    ] = {}
+
+    @property
+    def earlier(self) -> list[int]:
+        """The versions beside the one that is deployed which URLs reach by number or label, in order."""
+        return sorted({*self.versions, *self.labels.values()} - {self.version})
+
+    def labels_of(self, version: int) -> list[str]:
+        """The labels that a version has."""
+        return [label for label, labelled in self.labels.items() if labelled == version]
 
 
 class Schedule(_Section, frozen=True, kw_only=True):

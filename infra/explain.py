@@ -55,8 +55,9 @@ def description_of(type_hint: Any) -> str:
 
 def _split(message: str) -> tuple[str, str]:
     """Split msgspec's ``Expected … - at `$.a.b``` into the path without ``$.`` and the problem."""
-    problem, _, path = message.partition(" - at `")
-    return path.removesuffix("`").removeprefix("$").removeprefix(".").partition("[")[0], problem
+    problem, _, place = message.partition(" - at `")
+    path = place.removesuffix("`").rpartition("`")[2]  # of a key in an object it says: at `key` in `$.a`
+    return path.removeprefix("$").removeprefix(".").partition("[")[0], problem
 
 
 def _type_at(root: Any, keys: list[str]) -> Any:

@@ -30,7 +30,7 @@ StageName = Annotated[
 _ENDPOINT_KEYS = set(EndpointConfig.__struct_fields__)
 _API_KEYS = set(ApiConfig.__struct_fields__)
 # What a model's own object takes: what an endpoint takes, without what the API decides for all of its models.
-_PINS = ("version", "digest", "label", "versions")
+_PINS = ("version", "digest", "labels", "versions")
 _MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {*_PINS, "throttling"}
 _LONGEST_SHIFT = 2_880  # minutes
 _Kind = TypeVar("_Kind")

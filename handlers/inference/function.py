@@ -127,9 +127,7 @@ def service_from(environ: "Mapping[str, str]") -> Service:
     """
     settings = from_environment(environ)
     model = load(settings, environ)
-    label = environ.get("COLDPRESS_LABEL") or None
-    uploads = _uploads(settings.bucket, model.name, environ)
-    return Service(model, label, _transform(environ), uploads)
+    return Service(model, _transform(environ), _uploads(settings.bucket, model.name, environ))
 
 
 def _after(environ: "Mapping[str, str]", model: "Model") -> "After | None":

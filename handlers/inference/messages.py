@@ -19,23 +19,28 @@ class Request:
         query: raw, without ``?``.
         headers: names are in lower case.
         body: as it came.
+        route: by which of its routes an API brought the request, as in ``/v1/models/ocr/{proxy+}``; empty
+            where there is none.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query")
+    __slots__ = ("body", "headers", "method", "path", "query", "route")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a request's parts
         self,
         method: str,
         path: str,
         query: str = "",
         headers: "Mapping[str, str] | None" = None,
         body: bytes = b"",
+        *,
+        route: str = "",
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = {} if headers is None else headers
         self.body = body
+        self.route = route
 
 
 class Response:

@@ -77,10 +77,9 @@ def routes_with(
 def dispatch(
     model: "Model",
     request: "Request",
-    label: str | None = None,
     routes: "dict[str, tuple[str, Endpoint]]" = ROUTES,
 ) -> "Response":
-    """Answer by the route table; ``label`` is the registry's label that this endpoint follows, if any.
+    """Answer by the route table.
 
     Raises:
         NotFound: no such path, model, version or label.
@@ -93,7 +92,7 @@ def dispatch(
             f"there is no {request.path[:200]} here: the model is at /v1/models/{model.name} (TensorFlow "
             f"Serving) and /v2/models/{model.name} (Open Inference Protocol)."
         )
-    _check_names(model, asked, label)
+    _check_names(model, asked, request.route)
     method, endpoint = routes[asked.route]
     if request.method != method:
         raise MethodNotAllowed(f"{request.path} takes {method}, not {request.method[:20]}.", method)
@@ -145,7 +144,7 @@ def _cut(text: str) -> tuple[str, str]:
     return name, text[len(name) :]
 
 
-def _check_names(model: "Model", asked: _Asked, label: str | None) -> None:
+def _check_names(model: "Model", asked: _Asked, route: str) -> None:
     if asked.model is not None and asked.model != model.name:
         raise NotFound(f"there is no model '{asked.model[:100]}' here: this endpoint serves '{model.name}'.")
     if asked.version is not None and asked.version != model.version:
@@ -153,8 +152,9 @@ def _check_names(model: "Model", asked: _Asked, label: str | None) -> None:
             f"there is no version '{asked.version[:100]}' of '{model.name}' here: this endpoint serves "
             f"version '{model.version}'."
         )
-    if asked.label is not None and asked.label != label:
-        known = "none" if label is None else f"'{label}'"
+    # Which version has a label, the API knows: where a label has its own route, that leads to its version.
+    if asked.label is not None and asked.label != _Asked(route).label:
         raise NotFound(
-            f"there is no label '{asked.label[:100]}' of '{model.name}' here: this endpoint knows {known}."
+            f"there is no label '{asked.label[:100]}' of '{model.name}' here: this endpoint serves version "
+            f"'{model.version}'."
         )

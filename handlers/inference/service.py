@@ -30,7 +30,6 @@ class Service:
 
     Args:
         model: what answers.
-        label: the registry's label that this endpoint follows; URLs may name it. None: there is none.
         transform: the user's own route beside the protocols. None: there is none.
         uploads: gives the place for bodies that are too large to be sent. None: there is none.
     """
@@ -38,12 +37,10 @@ class Service:
     def __init__(
         self,
         model: "Model",
-        label: str | None = None,
         transform: "Transformed | None" = None,
         uploads: "Callable[[], Uploads] | None" = None,
     ) -> None:
         self.model = model
-        self.label = label
         self.transform = transform
         self._uploads = uploads
         self._routes = routes_with(
@@ -85,7 +82,7 @@ class Service:
     def answer(self, request: Request) -> Response:
         """The answer; an error is ``{"error": "one sentence"}``. Raises nothing."""
         try:
-            response = dispatch(self.model, self._prepared(request), self.label, self._routes)
+            response = dispatch(self.model, self._prepared(request), self._routes)
             return compress(response, request.headers.get("accept-encoding"))
         except RequestError as error:
             return error_response(error)
@@ -107,7 +104,7 @@ class Service:
             if UPLOAD_HEADER in request.headers:
                 body = self._uploaded(request)
             body = inflate(body, request.headers.get("content-encoding"))
-        return Request(method, path, request.query, request.headers, body)
+        return Request(method, path, request.query, request.headers, body, route=request.route)
 
     def _uploaded(self, request: Request) -> bytes:
         if self._uploads is None:

@@ -71,7 +71,7 @@ class HttpInferenceApi(Construct):
         name = config.model.name
         routes = self._methods(endpoint_routes(config, is_first=is_first))
         self._add_routes(routes, name, alias, config.throttling)
-        for version in config.model.versions:
+        for version in config.model.earlier:
             routes = self._methods(version_routes(config, version))
             target = released(self, alias, version)
             self._add_routes(routes, version_path(name, version), target, config.throttling)

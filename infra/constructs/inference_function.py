@@ -69,7 +69,6 @@ class InferenceFunction(Construct):
                 "COLDPRESS_VERSION": str(model.version),
                 "COLDPRESS_DIGEST": str(model.digest),
                 "COLDPRESS_BUCKET": bucket.bucket_name,
-                **({"COLDPRESS_LABEL": model.label} if model.label else {}),
                 **({"COLDPRESS_TRANSFORM": config.transform} if config.transform else {}),
             },
             current_version_options=lambda_.VersionOptions(

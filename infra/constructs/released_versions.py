@@ -17,7 +17,7 @@ class ReleasedVersions(Construct):
     where it was kept from an earlier deployment: to deploy an old version again would fail.
 
     Of the versions stay: the ten newest, the one that was live before, what ``live`` or an alias of somebody
-    else's names, and those in ``model.versions`` (handlers/pretraffic/versions.py).
+    else's names, and those that URLs reach (handlers/pretraffic/versions.py).
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ReleasedVersions(Construct):
                 "FunctionName": alias.lambda_.function_name,
                 "Version": alias.version.version,
                 "ModelVersion": str(model.version),
-                "Kept": [str(version) for version in model.versions],
+                "Kept": [str(version) for version in model.earlier],
             },
         )
         self.release.node.add_dependency(alias)

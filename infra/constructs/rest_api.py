@@ -83,7 +83,7 @@ class RestInferenceApi(Construct):
         is_first = not self._has_first
         self._has_first = True
         self._add_routes(endpoint_routes(config, is_first=is_first), alias, config.throttling)
-        for version in config.model.versions:
+        for version in config.model.earlier:
             routes = version_routes(config, version)
             self._add_routes(routes, released(self, alias, version), config.throttling)
         return is_first

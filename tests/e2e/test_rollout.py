@@ -138,10 +138,10 @@ def test_other_answers_than_the_originals_never_reach_a_client(make_endpoint):
     assert endpoint.alias["FunctionVersion"] == served
     assert endpoint.answer() == 20
     endpoint.push(total(3), answer=30)
-    endpoint.deployment.change(model={"versions": [1], "label": "stable"})
+    endpoint.deployment.change(model={"versions": [1], "labels": {"stable": 1, "new": 3}})
     endpoint.deployment.deploy()
-    assert endpoint.answer() == endpoint.answer("/versions/3") == endpoint.answer("/labels/stable") == 30
-    assert endpoint.answer("/versions/1") == 20
+    assert endpoint.answer() == endpoint.answer("/versions/3") == endpoint.answer("/labels/new") == 30
+    assert endpoint.answer("/versions/1") == endpoint.answer("/labels/stable") == 20
     assert endpoint.ask(version="/versions/2").status == 404
 
 

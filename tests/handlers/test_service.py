@@ -39,7 +39,7 @@ def error(response: Response) -> str:
         ("POST", "/v1/models/toy:train", 404, "there is no /v1/models/toy:train here"),
         ("GET", "/v1/models/toy:classify", 405, "takes POST, not GET"),
         ("GET", "/v1/models/toy/labels/canary", 404, "there is no label 'canary' of 'toy' here"),
-        ("POST", "/v1/models/toy/labels/canary:predict", 404, "this endpoint knows none"),
+        ("POST", "/v1/models/toy/labels/canary:predict", 404, "this endpoint serves version '1'"),
         ("GET", "/v2/models/toy/labels/canary", 404, "there is no /v2/models/toy/labels/canary here"),
         ("GET", "/v1/models/toy/versions/", 404, "there is no"),
         ("GET", "/v1/models/", 404, "there is no"),
@@ -127,16 +127,20 @@ def test_long_answers_are_compressed_for_who_accepts_it(make_service, accepted, 
     assert "content-encoding" not in short.headers
 
 
-def test_the_label_of_the_urls(affine_service):
-    service = Service(affine_service.model, "canary")
-    assert ask(service, "POST", "/v1/models/toy/labels/canary:predict", ROWS).body == ANSWER
-    for path in ("/v1/models/toy/labels/canary", "/v1/models/toy/labels/canary/metadata"):
-        assert ask(service, "GET", path).status == 200
-    other = ask(service, "GET", "/v1/models/toy/labels/stable")
-    assert (other.status, error(other)) == (
-        404,
-        "there is no label 'stable' of 'toy' here: this endpoint knows 'canary'.",
-    )
+@pytest.mark.parametrize(
+    ("path", "route", "status"),
+    [
+        ("/v1/models/toy/labels/canary", "/v1/models/toy/labels/canary", 200),
+        ("/v1/models/toy/labels/canary/metadata", "/v1/models/toy/labels/canary/{proxy+}", 200),
+        ("/v1/models/toy/labels/stable", "/v1/models/toy/labels/canary", 404),
+        ("/v1/models/toy/labels/canary", "/v1/models/toy/{proxy+}", 404),
+        ("/v1/models/toy/labels/canary", "/v1/models/{model}/labels/{label}", 404),
+        ("/v1/models/toy/labels/canary", "/{proxy+}", 404),
+        ("/v1/models/toy/labels/canary", "", 404),
+    ],
+)
+def test_a_label_is_known_where_its_own_route_brought_the_request(affine_service, path, route, status):
+    assert affine_service.answer(Request("GET", path, route=route)).status == status
 
 
 def test_a_gzip_bomb_is_refused(affine_service):

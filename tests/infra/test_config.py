@@ -92,7 +92,11 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             ".model.versions has 7, but that is model.version itself: leave it out.",
         ),
         ({"model": {**MODEL, "versions": ["6"]}}, '.model.versions is ["6"], but it takes a list of up to 5'),
-        ({"model": {**MODEL, "label": "Live"}}, '.model.label is "Live", but a label has 1 to 63'),
+        (
+            {"model": {**MODEL, "labels": {"Live": 1}}},
+            '.model.labels is {"Live": 1}, but it takes an object of up to 5 labels and their versions like',
+        ),
+        ({"model": {**MODEL, "labels": {"live": "1"}}}, '.model.labels is {"live": "1"}, but it takes an'),
         (
             {"provisioned_concurrency": {"target_utilization": 1}},
             ".target_utilization is 1, but Application Auto",

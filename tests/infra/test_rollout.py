@@ -332,6 +332,18 @@ def test_an_earlier_version_is_reached_by_its_number(synthesise: Synthesise, api
     } <= routes
 
 
+def test_a_label_is_a_route_to_the_version_that_has_it(synthesise: Synthesise) -> None:
+    model = {"name": "ocr", "version": 8, "digest": DIGEST, "labels": {"stable": 6, "new": 8}}
+    template = synthesise({"model": model, "api": "rest"}).stack("coldpress-dev")
+    (release,) = template.all("Custom::ModelVersion").values()
+    assert release["Properties"]["Kept"] == ["6"]
+    paths = template.properties("AWS::ApiGateway::RestApi")["Body"]["paths"]
+    for tail in ("", ":predict", "/{proxy+}"):
+        assert ":v6" in json.dumps(paths[f"/v1/models/ocr/labels/stable{tail}"])
+        assert ":v6" not in json.dumps(paths[f"/v1/models/ocr/labels/new{tail}"])
+    assert "/v2/models/ocr/labels/stable" not in paths  # the Open Inference Protocol has none
+
+
 def test_a_release_gets_its_alias_when_it_serves(full: Any) -> None:
     endpoint, _ = function(full, "answers")
     (release,) = full.all("Custom::ModelVersion").values()

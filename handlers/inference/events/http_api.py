@@ -39,6 +39,7 @@ class HttpApi:
             query=event.get("rawQueryString") or "",
             headers=lower_headers(event.get("headers")),
             body=read_body(event),
+            route=(event.get("routeKey") or "").partition(" ")[2],
         )
 
     @staticmethod

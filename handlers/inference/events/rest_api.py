@@ -35,6 +35,7 @@ class RestApi:
             query=_query(event.get("multiValueQueryStringParameters")),
             headers=lower_headers(event.get("headers")) | join_headers(event.get("multiValueHeaders")),
             body=read_body(event),
+            route=event.get("resource") or "",
         )
 
     @staticmethod
