@@ -13,6 +13,7 @@ from infra.config import (
     Quota,
     Rollout,
     Schedule,
+    Shadow,
     Throttling,
 )
 from infra.constructs.api import build_api
@@ -32,6 +33,7 @@ __all__ = [
     "Quota",
     "Rollout",
     "Schedule",
+    "Shadow",
     "Throttling",
     "build_api",
 ]

@@ -33,6 +33,24 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings that all parts of the configuration share."""
 
 
+class Shadow(_Section, frozen=True, kw_only=True):
+    """A second version, which gets a ``share`` of the requests as well; nobody gets its answers."""
+
+    version: Annotated[
+        int, Meta(ge=1, le=2**31, description="a version is the whole number that `coldpress push` printed")
+    ]
+    digest: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{64}\Z",
+            description="a digest is the 64 hex digits that `coldpress push` printed",
+        ),
+    ]
+    share: Annotated[
+        float, Meta(gt=0, le=1, description="it takes a share of the requests, above 0 and up to 1")
+    ]
+
+
 class Model(_Section, frozen=True, kw_only=True):
     """What is served: a bundle, by its digest and never by a pointer that can move."""
 
@@ -68,6 +86,7 @@ class Model(_Section, frozen=True, kw_only=True):
             "label has 1 to 63 lower-case letters, digits and hyphens, a letter first",
         ),
     ] = {}
+    shadow: Shadow | None = None
 
     @property
     def earlier(self) -> list[int]:

@@ -24,6 +24,7 @@ from infra.constructs.provisioned_concurrency import ProvisionedCapacity
 from infra.constructs.released_versions import ReleasedVersions
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService, VersionRollout
+from infra.constructs.shadow import ModelShadow
 from infra.constructs.version_alarms import VersionAlarms
 from infra.stages import check_config
 
@@ -87,9 +88,18 @@ class ModelEndpoint(Construct):
             )
         self._model = config.model
         self._is_api_shared = api is not None
+        shadow = self._build_shadow(bucket, config, key)
         self._inference = InferenceFunction(
-            self, "Inference", bucket=bucket, config=config, image=image, key=key
+            self,
+            "Inference",
+            bucket=bucket,
+            config=config,
+            image=image,
+            key=key,
+            variables=None if shadow is None else shadow.variables,
         )
+        if shadow is not None:
+            shadow.allow(self._inference.role)
         self._api = self._build_api(api, config, key)
         is_first = self._api.add_model(config, self.alias)
         if rollouts is None:
@@ -108,7 +118,12 @@ class ModelEndpoint(Construct):
             topic=topic,
         )
         self._dashboard = EndpointDashboard(
-            self, "Overview", alias=self.alias, model=config.model, alarms=self.alarms
+            self,
+            "Overview",
+            alias=self.alias,
+            model=config.model,
+            alarms=self.alarms,
+            shadow=None if shadow is None else shadow.function,
         )
 
     @property
@@ -190,6 +205,13 @@ class ModelEndpoint(Construct):
             rollout=config.rollout,
         )
         ReleasedVersions(self, "Versions", alias=self.alias, check=check, model=config.model)
+
+    def _build_shadow(
+        self, bucket: s3.IBucket, config: EndpointConfig, key: kms.IKey | None
+    ) -> ModelShadow | None:
+        if config.model.shadow is None:
+            return None
+        return ModelShadow(self, "Shadow", bucket=bucket, config=config, shadow=config.model.shadow, key=key)
 
     def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:
         if config.batch is None:

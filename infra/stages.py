@@ -30,7 +30,7 @@ StageName = Annotated[
 _ENDPOINT_KEYS = set(EndpointConfig.__struct_fields__)
 _API_KEYS = set(ApiConfig.__struct_fields__)
 # What a model's own object takes: what an endpoint takes, without what the API decides for all of its models.
-_PINS = ("version", "digest", "labels", "versions")
+_PINS = ("version", "digest", "labels", "versions", "shadow")
 _MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {*_PINS, "throttling"}
 _LONGEST_SHIFT = 2_880  # minutes
 _Kind = TypeVar("_Kind")
@@ -85,7 +85,10 @@ def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
             f"-c stage={selected} names no stage in cdk.json{hint(str(selected), stages)}: "
             f"it has {', '.join(stages)}."
         )
-    return {selected: _override(stages[selected], context)}
+    stage = _override(stages[selected], context)
+    for where, endpoint in _endpoints(stage, f"cdk.json: coldpress.{selected}"):
+        _check_endpoint(endpoint, where)
+    return {selected: stage}
 
 
 def _override(stage: StageConfig, context: Mapping[str, Any]) -> StageConfig:
@@ -207,6 +210,7 @@ def _check_endpoint(config: EndpointConfig, where: str) -> None:
             f"{where}.model.versions has {config.model.version}, but that is model.version itself: "
             "leave it out."
         )
+    _check_shadow(config.model, f"{where}.model.shadow")
     if config.provisioned_concurrency is None:
         return
     limits, reserved = config.provisioned_concurrency, config.reserved_concurrency
@@ -222,6 +226,18 @@ def _check_endpoint(config: EndpointConfig, where: str) -> None:
             raise InvalidConfig(
                 f"{key} is {value}, but reserved_concurrency is {reserved}, and no more can be provisioned: "
                 "raise reserved_concurrency or lower max."
+            )
+
+
+def _check_shadow(model: Model, where: str) -> None:
+    shadow = model.shadow
+    if shadow is None:
+        return
+    for key in ("digest", "version"):
+        if getattr(shadow, key) == getattr(model, key):
+            raise InvalidConfig(
+                f"{where}.{key} is what serves, but a shadow is another bundle under another number: push "
+                "it, or take shadow out."
             )
 
 

@@ -23,6 +23,8 @@ def build_companion_function(  # noqa: PLR0913 - keyword-only
     log_group: logs.ILogGroup,
     key: kms.IKey | None,
     environment: dict[str, str],
+    memory_mb: int = 512,
+    reserved_concurrency: int | None = None,
     why_no_dead_letters: str,
     why_no_tracing: str,
 ) -> lambda_.DockerImageFunction:
@@ -33,10 +35,11 @@ def build_companion_function(  # noqa: PLR0913 - keyword-only
         description=description,
         code=build_image(architecture, entrypoint=["/lambda-entrypoint.sh"], cmd=[handler]),
         architecture=LAMBDA_ARCHITECTURES[architecture],
-        memory_size=512,
+        memory_size=memory_mb,
         timeout=timeout,
         role=role,
         log_group=log_group,
+        reserved_concurrent_executions=reserved_concurrency,
         environment_encryption=key,
         environment=environment,
     )

@@ -16,10 +16,11 @@ class EndpointDashboard(Construct):
     """Latency, requests, errors, cold starts and concurrency, with the alarms' states on top.
 
     What the handler measures itself arrives as embedded metrics (namespace ``coldpress``, dimensions
-    ``Model`` and ``Version``); the rest is Lambda's, of the alias.
+    ``Model`` and ``Version``); the rest is Lambda's, of the alias. Where there is a ``shadow``, one more row
+    says how it does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only
         self,
         scope: Construct,
         construct_id: str,
@@ -27,6 +28,7 @@ class EndpointDashboard(Construct):
         alias: lambda_.Alias,
         model: Model,
         alarms: list[cloudwatch.Alarm],
+        shadow: lambda_.IFunction | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._alias = alias
@@ -36,6 +38,11 @@ class EndpointDashboard(Construct):
         self.dashboard.add_widgets(self._build_latency(), self._build_requests())
         self.dashboard.add_widgets(self._build_errors(), self._build_cold_starts())
         self.dashboard.add_widgets(self._build_function_time(), self._build_concurrency())
+        if shadow is not None and model.shadow is not None:
+            other = Model(name=model.name, version=model.shadow.version)
+            self.dashboard.add_widgets(
+                self._build_agreement(other), self._build_shadow_requests(other, shadow)
+            )
 
     def _build_latency(self) -> cloudwatch.GraphWidget:
         return _graph(
@@ -99,6 +106,29 @@ class EndpointDashboard(Construct):
                     period=_MINUTE,
                     statistic="Maximum",
                     label="Of these, provisioned",
+                ),
+            ],
+        )
+
+    def _build_agreement(self, shadow: Model) -> cloudwatch.GraphWidget:
+        return _graph(
+            f"Agreement with the shadow, version {shadow.version}",
+            [
+                model_metric(shadow, "ShadowAgreement", "Average"),
+                model_metric(shadow, "ShadowDifference", "p99"),
+            ],
+        )
+
+    def _build_shadow_requests(self, other: Model, shadow: lambda_.IFunction) -> cloudwatch.GraphWidget:
+        return _graph(
+            "Requests that the shadow answered, failed, or never got",
+            [
+                model_metric(other, "ShadowRequests", "Sum"),
+                model_metric(other, "ShadowErrors", "Sum"),
+                model_metric(self._model, "ShadowFailures", "Sum"),
+                model_metric(self._model, "ShadowTooLarge", "Sum"),
+                shadow.metric(
+                    "AsyncEventsDropped", period=_MINUTE, statistic="Sum", label="Dropped from its queue"
                 ),
             ],
         )

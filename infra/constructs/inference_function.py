@@ -1,5 +1,6 @@
 """The container function that serves one bundle, its published version and the alias that clients reach."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import Duration, IgnoreMode, RemovalPolicy
@@ -25,7 +26,7 @@ class InferenceFunction(Construct):
     A model version is a Lambda version: the digest stands in the environment and in the version's
     description, so another digest publishes another version, and moving the alias back is a rollback that
     takes effect at once. Old versions are kept for that. Another ``image`` must hold the same handler;
-    ``key`` encrypts the environment's variables and the log.
+    ``key`` encrypts the environment's variables, to which ``variables`` are added, and the log.
 
     The function's role is shared by all of its versions. It may therefore read every bundle of this model,
     not the deployed digest alone: else the version that still serves while a deployment runs, and the one
@@ -43,15 +44,12 @@ class InferenceFunction(Construct):
         config: EndpointConfig,
         image: lambda_.DockerImageCode | None = None,
         key: kms.IKey | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         model = config.model
         self.log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=key)
-        self.role = self._build_role(bucket, model)
-        if key is not None:
-            # To read its variables, and the bucket's objects where the key is the bucket's as well.
-            decrypt = ["kms:Decrypt", "kms:GenerateDataKey"]
-            self.role.add_to_policy(iam.PolicyStatement(actions=decrypt, resources=[key.key_arn]))
+        self.role = self._build_role(bucket, model, key)
         self.function = lambda_.DockerImageFunction(
             self,
             "Function",
@@ -65,11 +63,8 @@ class InferenceFunction(Construct):
             reserved_concurrent_executions=config.reserved_concurrency,
             environment_encryption=key,
             environment={
-                "COLDPRESS_MODEL": model.name,
-                "COLDPRESS_VERSION": str(model.version),
-                "COLDPRESS_DIGEST": str(model.digest),
-                "COLDPRESS_BUCKET": bucket.bucket_name,
-                **({"COLDPRESS_TRANSFORM": config.transform} if config.transform else {}),
+                **model_environment(config, bucket),
+                **(variables or {}),
             },
             current_version_options=lambda_.VersionOptions(
                 description=f"{model.name} version {model.version}, digest {model.digest}",
@@ -89,31 +84,53 @@ class InferenceFunction(Construct):
         )
         self.alias = lambda_.Alias(self, "Alias", alias_name=ALIAS, version=self.function.current_version)
 
-    def _build_role(self, bucket: s3.IBucket, model: Model) -> iam.Role:
+    def _build_role(self, bucket: s3.IBucket, model: Model, key: kms.IKey | None) -> iam.Role:
         role = iam.Role(
             self,
             "Role",
             description=f"coldpress: reads the bundles and uploads of {model.name}, writes its own log",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
-        bundles = bucket.arn_for_objects(f"models/{model.name}/*")
-        uploads = bucket.arn_for_objects(f"{UPLOADS_PREFIX}{model.name}/*")
-        role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
-        role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject", "s3:PutObject"], resources=[uploads]))
+        allow_bundles(role, bucket, model.name, uploads=["s3:GetObject", "s3:PutObject"], key=key)
         self.log_group.grant_write(role)
-        acknowledge_resource(
-            role,
-            bundles,
-            "The objects of one model, for reading: all versions of the function share this role, and each "
-            "loads its own digest.",
-        )
-        acknowledge_resource(
-            role,
-            uploads,
-            "The uploads of one model, under random keys: bodies of requests that are larger than Lambda "
-            "carries.",
-        )
         return role
+
+
+def allow_bundles(
+    role: iam.Role, bucket: s3.IBucket, model: str, *, uploads: list[str], key: kms.IKey | None
+) -> None:
+    """Let ``role`` read a model's bundles, and do what ``uploads`` says with its uploads."""
+    bundles = bucket.arn_for_objects(f"models/{model}/*")
+    objects = bucket.arn_for_objects(f"{UPLOADS_PREFIX}{model}/*")
+    role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
+    role.add_to_policy(iam.PolicyStatement(actions=uploads, resources=[objects]))
+    if key is not None:
+        # To read its variables, and the bucket's objects where the key is the bucket's as well.
+        decrypt = ["kms:Decrypt", "kms:GenerateDataKey"]
+        role.add_to_policy(iam.PolicyStatement(actions=decrypt, resources=[key.key_arn]))
+    acknowledge_resource(
+        role,
+        bundles,
+        "The objects of one model, for reading: all versions of the function share this role, and each "
+        "loads its own digest.",
+    )
+    acknowledge_resource(
+        role,
+        objects,
+        "The uploads of one model, under random keys: bodies of requests that are larger than Lambda "
+        "carries.",
+    )
+
+
+def model_environment(config: EndpointConfig, bucket: s3.IBucket) -> dict[str, str]:
+    """The variables by which the handlers know what to load (docs/architecture.md)."""
+    return {
+        "COLDPRESS_MODEL": config.model.name,
+        "COLDPRESS_VERSION": str(config.model.version),
+        "COLDPRESS_DIGEST": str(config.model.digest),
+        "COLDPRESS_BUCKET": bucket.bucket_name,
+        **({"COLDPRESS_TRANSFORM": config.transform} if config.transform else {}),
+    }
 
 
 def build_image(

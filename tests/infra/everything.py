@@ -6,7 +6,12 @@ DIGEST = "0123456789abcdef" * 4
 _UUID = "01234567-89ab-cdef-0123-456789abcdef"
 _BOTH: dict[str, Any] = {
     "models": {
-        "ocr": {"digest": DIGEST, "provisioned_concurrency": {"min": 1}, "reserved_concurrency": 20},
+        "ocr": {
+            "digest": DIGEST,
+            "provisioned_concurrency": {"min": 1},
+            "reserved_concurrency": 20,
+            "shadow": {"version": 2, "digest": DIGEST[::-1], "share": 0.05},
+        },
         "layout": {"digest": DIGEST, "throttling": {"rate": 5}, "transform": "transforms.a:B"},
     },
     "rollout": {"type": "canary"},
