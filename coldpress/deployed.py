@@ -78,16 +78,20 @@ class Deployed:
     def __init__(self, description: Any, prefix: str = "") -> None:
         self.description = description
         self.stack: str = description["StackName"]
-        outputs = aws.outputs(description)
-        self.url = outputs.get("EndpointUrl", "")
+        self._outputs, self._prefix = aws.outputs(description), prefix
+        self.url = self._outputs.get("EndpointUrl", "")
         self.digest_output = f"{prefix}ModelDigest"
-        self.deployed_digest = outputs.get(self.digest_output, "")
-        self._alias_arn = outputs[f"{prefix}AliasArn"]
+        self.deployed_digest = self.output("ModelDigest")
+        self._alias_arn = self.output("AliasArn")
         self.function, self.alias_name = self._alias_arn.split(":")[6:8]
         self._lambda = aws.client("lambda")
         self.resources = self._resources()
         self.alias = self._alias()
         self.versions = self._versions()
+
+    def output(self, name: str) -> str:
+        """What the stack puts out for this model; empty where it does not."""
+        return self._outputs.get(f"{self._prefix}{name}", "")
 
     @property
     def serving(self) -> Version:

@@ -23,6 +23,7 @@ from emulator import (
     metrics,
     rules,
     settings,
+    stepfunctions,
 )
 from emulator.async_invocations import AsyncInvocations
 from emulator.clock import CLOCK
@@ -54,7 +55,16 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._provisioned = ProvisionedConcurrency(self._environments)
         scaling = Scaling(self._provisioned)
-        for part in (account_settings, alarms, codedeploy, cost_explorer, metrics, rules, scaling):
+        for part in (
+            account_settings,
+            alarms,
+            codedeploy,
+            cost_explorer,
+            metrics,
+            rules,
+            scaling,
+            stepfunctions,
+        ):
             part.install()
         types.register(after_deployment=self._follow_deployment)
         CLOCK.start(

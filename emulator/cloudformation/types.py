@@ -42,15 +42,16 @@ from emulator.cloudformation.s3_bucket_policy import BucketPolicy
 from emulator.cloudformation.sns_subscription import Subscription
 from emulator.cloudformation.sns_topic import Topic
 from emulator.cloudformation.sns_topic_policy import TopicPolicy
+from emulator.cloudformation.stepfunctions_state_machine import StateMachine
 from emulator.cloudformation.wafv2_web_acl_association import WebAclAssociation
 
 RESOURCE_TYPES: list[type[Resource]] = [
     Account,
     Alarm,
     Alias,
-    Api,
     AnomalyMonitor,
     AnomalySubscription,
+    Api,
     ApiKey,
     ApiMapping,
     Application,
@@ -76,6 +77,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     ScalableTarget,
     ScalingPolicy,
     Stage,
+    StateMachine,
     Subscription,
     Topic,
     TopicPolicy,
@@ -89,6 +91,6 @@ RESOURCE_TYPES: list[type[Resource]] = [
 def register(after_deployment: Callable[[], None]) -> None:
     """Make moto's CloudFormation use them; ``after_deployment`` is called when a stack is complete."""
     backend.install(RESOURCE_TYPES, after_deployment)
+    cost_explorer.install()
     drift.install()
     termination_protection.install()
-    cost_explorer.install()

@@ -33,7 +33,7 @@ class ModelBatch(Construct):
     in this repository's image. That one asks the version which the execution names, so a batch has one
     version from the first object to the last, whatever is deployed meanwhile. All objects are tried; at the
     end those that failed are in ``failures.json``, and the execution fails if there are any.
-    It has not run yet, here or in AWS: the command `coldpress batch`, which is to start it, is not there.
+    `coldpress batch` starts it (docs/batch.md).
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
