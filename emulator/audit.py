@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from emulator import settings
 from emulator.clients import client_at
+from emulator.cloudformation.apigatewayv2_document import ANY_METHOD
 from emulator.cloudformation.deployment import references
 
 Template = dict[str, Any]
@@ -121,6 +122,19 @@ def _rest_stage(deployed: _Deployed) -> bool:
     return bool(stage["deploymentId"] == deployed.id_of("DeploymentId"))
 
 
+def _http_api(deployed: _Deployed) -> bool:
+    """There, and where a document describes it, with that document's routes and no others."""
+    api = deployed.service("apigatewayv2")
+    if "Body" not in deployed.body["Properties"]:
+        return bool(api.get_api(ApiId=deployed.physical_id))
+    paths = deployed.body["Properties"]["Body"]["paths"]
+    wanted = {(path, method.replace(ANY_METHOD, "any")) for path, item in paths.items() for method in item}
+    routes = api.get_routes(ApiId=deployed.physical_id)["Items"]
+    return wanted == {
+        (path, method.lower()) for method, _, path in (r["RouteKey"].partition(" ") for r in routes)
+    }
+
+
 def _function(deployed: _Deployed) -> bool:
     """There, with the variables that the template spells out."""
     configuration = deployed.service("lambda").get_function(FunctionName=deployed.physical_id)[
@@ -184,7 +198,7 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     "AWS::ApiGateway::RestApi": lambda r: r.service("apigateway").get_rest_api(restApiId=r.physical_id),
     "AWS::ApiGateway::Stage": _rest_stage,
     "AWS::ApiGateway::UsagePlan": lambda r: r.service("apigateway").get_usage_plan(usagePlanId=r.physical_id),
-    "AWS::ApiGatewayV2::Api": lambda r: r.service("apigatewayv2").get_api(ApiId=r.physical_id),
+    "AWS::ApiGatewayV2::Api": _http_api,
     "AWS::ApiGatewayV2::Integration": lambda r: r.service("apigatewayv2").get_integration(
         ApiId=r.id_of("ApiId"), IntegrationId=r.physical_id
     ),

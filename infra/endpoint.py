@@ -16,6 +16,7 @@ from infra.constructs.alarms import AlarmTopic, EndpointAlarms
 from infra.constructs.api import InferenceApi, build_api
 from infra.constructs.batch import ModelBatch
 from infra.constructs.dashboard import EndpointDashboard
+from infra.constructs.existing_api import ExistingHttpApi
 from infra.constructs.http_api import HttpInferenceApi
 from infra.constructs.inference_function import InferenceFunction
 from infra.constructs.metrics import model_metric
@@ -220,9 +221,9 @@ class ModelEndpoint(Construct):
 
     def _build_api(
         self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None
-    ) -> InferenceApi:
+    ) -> InferenceApi | ExistingHttpApi:
         if api is None:
             return build_api(self, "Http", config=config, key=key)
         if isinstance(api, HttpInferenceApi | RestInferenceApi):
             return api
-        return HttpInferenceApi(self, "Http", config=config, http_api=api)
+        return ExistingHttpApi(self, "Http", config=config, http_api=api)

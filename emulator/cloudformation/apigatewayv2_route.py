@@ -3,6 +3,7 @@
 from typing import Self
 
 from emulator.clients import client
+from emulator.cloudformation.apigatewayv2_document import backend_api
 from emulator.cloudformation.resource import Properties, Resource
 
 # What the gateway can check. A route that asks for more would be open here and closed in AWS.
@@ -17,8 +18,11 @@ class Route(Resource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, region: str) -> Self:  # noqa: ARG003 - has no name
-        """CreateRoute."""
+        """CreateRoute; moto takes a second one with the same key."""
         _check(properties)
+        routes = backend_api(region, properties["ApiId"]).routes.values()
+        if properties["RouteKey"] in {route.route_key for route in routes}:
+            raise ValueError(f"Route with key {properties['RouteKey']} already exists for this API")
         route_id: str = client("apigatewayv2", region).create_route(**properties)["RouteId"]
         return cls(route_id, region, properties, {"RouteId": route_id})
 

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, Self
 
+from botocore.exceptions import ClientError
 from moto.core.common_models import CloudFormationModel
 
 Properties = dict[str, Any]
@@ -102,8 +103,12 @@ class Resource(CloudFormationModel):
         return True
 
     def delete(self, account_id: str, region: str) -> None:  # noqa: ARG002 - the resource knows
-        """Delete the resource."""
-        self.remove()
+        """Delete the resource; one that is gone already is deleted, as for CloudFormation."""
+        try:
+            self.remove()
+        except ClientError as error:
+            if "NotFound" not in error.response["Error"]["Code"]:
+                raise
 
 
 def lower_camel(value: Any) -> Any:

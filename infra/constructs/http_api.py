@@ -1,9 +1,9 @@
 """The HTTP API in front of one model's alias, or of several models'."""
 
+from typing import Any
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
-from aws_cdk import aws_apigatewayv2_authorizers as authorizers
-from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
@@ -11,53 +11,56 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.config import ApiConfig, Cors, Domain, EndpointConfig, Throttling
+from infra.config import ApiConfig, Domain, EndpointConfig, Throttling
 from infra.constructs.access_log import AccessLogGroup, HttpAccessLog
-from infra.constructs.nag import acknowledge
+from infra.constructs.openapi import SIGNED, Document, integration, later
 from infra.constructs.released_versions import released
-from infra.constructs.routes import MODELLESS, endpoint_routes, model_paths, version_path, version_routes
+from infra.constructs.routes import (
+    MODELLESS,
+    any_method,
+    endpoint_routes,
+    model_paths,
+    version_path,
+    version_routes,
+)
+
+_SCHEME = "callers"
 
 
 class HttpInferenceApi(Construct):
-    """Routes to the models' aliases and never to ``$LATEST``: the handlers know the paths.
+    """Routes to the models' aliases and never to ``$LATEST``, described by one OpenAPI document.
 
-    The first model that is added takes every path that is no other's, by one route: its own paths, and those
-    that name no model (``/v2``, ``/v2/health/*``, ``/openapi.json``, ``/docs``). Each further one takes the
-    paths with its name. In an API of somebody else's (``http_api``) every model takes its own paths only, and
-    stages, throttling, logs, CORS and the domain are that API's own matter.
+    A document and not a resource for each route: docs/decisions/0002-one-api-several-models.md. The handlers
+    know the paths. The first model that is added takes every path that is no other's, by one route: its own
+    paths, and those that name no model (``/v2``, ``/v2/health/*``, ``/openapi.json``, ``/docs``). Each
+    further one takes the paths with its name.
 
     The stage lets through ``throttling`` on each route and answers the rest with 429. With CORS the API
     answers preflight requests itself, and no route takes OPTIONS, because a browser signs none.
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        config: ApiConfig,
-        http_api: apigatewayv2.IHttpApi | None = None,
-        key: kms.IKey | None = None,
+        self, scope: Construct, construct_id: str, *, config: ApiConfig, key: kms.IKey | None = None
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
-        self._has_first = http_api is not None
+        self._has_first = False
+        self._paths: dict[str, Document] = {}
+        self._integrations: dict[str, Document] = {}
         self._route_settings: dict[str, dict[str, float]] = {}
-        self._authorizer = self._build_authorizer()
-        self._domain: apigatewayv2.DomainName | None = None
-        self._stage: apigatewayv2.HttpStage | None = None
-        self.api: apigatewayv2.IHttpApi = http_api or self._build_api(config.cors)
-        if http_api is None:
-            if config.domain is not None:
-                self._domain = self._build_domain(config.domain)
-            log = AccessLogGroup(self, "AccessLogs", retention_days=config.log_retention_days, key=key)
-            self._stage = self._build_stage(log)
+        self._resource = self._build_api()
+        self.api: apigatewayv2.IHttpApi = apigatewayv2.HttpApi.from_http_api_attributes(
+            self, "Imported", http_api_id=self._resource.ref, api_endpoint=self._resource.attr_api_endpoint
+        )
+        self._domain = None if config.domain is None else self._build_domain(config.domain)
+        log = AccessLogGroup(self, "AccessLogs", retention_days=config.log_retention_days, key=key)
+        self._stage = self._build_stage(log)
 
     @property
     def url(self) -> str:
         """Where clients send requests."""
         domain = self._config.domain
-        return self.api.api_endpoint if domain is None else f"https://{domain.name}"
+        return self._resource.attr_api_endpoint if domain is None else f"https://{domain.name}"
 
     @property
     def domain_target(self) -> str | None:
@@ -69,76 +72,100 @@ class HttpInferenceApi(Construct):
         is_first = not self._has_first
         self._has_first = True
         name = config.model.name
-        routes = self._methods(endpoint_routes(config, is_first=is_first))
-        self._add_routes(routes, name, alias, config.throttling)
+        self._add_routes(endpoint_routes(config, is_first=is_first), name, alias, config.throttling)
         for version in config.model.earlier:
-            routes = self._methods(version_routes(config, version))
-            target = released(self, alias, version)
-            self._add_routes(routes, version_path(name, version), target, config.throttling)
+            self._add_routes(
+                version_routes(config, version),
+                version_path(name, version).replace("/", "."),
+                released(self, alias, version),
+                config.throttling,
+            )
         return is_first
 
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
         """Allow ``grantee`` to send signed requests to one model's paths, or to every path."""
-        paths = ["/*"] if model is None else [*model_paths(model), *MODELLESS]
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["execute-api:Invoke"],
-            resource_arns=[_arn(self.api, path) for path in paths],
-        )
+        return grant_invoke(self.api, grantee, model)
 
     def metric_server_error(self) -> cloudwatch.Metric:
         """Answers of 5xx of the whole API, within a minute."""
         return self.api.metric_server_error(period=Duration.minutes(1), statistic="Sum")
 
-    def _methods(self, routes: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Each path once, for every method, where no preflight must pass by unsigned."""
-        if self._config.cors is not None:
-            return routes
-        return [("ANY", path) for path in dict.fromkeys(path for _, path in routes)]
+    def document(self) -> Document:
+        """The API in OpenAPI, with API Gateway's extensions."""
+        scheme, cors = self._scheme(), self._config.cors
+        document: Document = {
+            "openapi": "3.0.1",
+            "info": {
+                "title": Stack.of(self).stack_name,
+                "version": "1",
+                "description": "coldpress: model inference",
+            },
+            "tags": [
+                {"name": name, "x-amazon-apigateway-tag-value": value}
+                for name, value in sorted(self._resource.tags.tag_values().items())
+            ],
+            "components": {
+                "securitySchemes": {} if scheme is None else {_SCHEME: scheme},
+                "x-amazon-apigateway-integrations": self._integrations,
+            },
+            "paths": self._paths,
+        }
+        if cors is not None:
+            document["x-amazon-apigateway-cors"] = {
+                "allowOrigins": [*cors.origins],
+                "allowHeaders": [*cors.headers],
+                "allowMethods": ["GET", "POST"],
+                "exposeHeaders": ["inference-header-content-length"],
+                "maxAge": cors.max_age_s,
+            }
+        return document
+
+    def _scheme(self) -> Document | None:
+        """Who may call, as the document says it; None for everyone."""
+        if self._config.authorization == "iam":
+            return SIGNED
+        if self._config.jwt is None:
+            return None
+        return {
+            "type": "oauth2",
+            "x-amazon-apigateway-authorizer": {
+                "type": "jwt",
+                "identitySource": "$request.header.Authorization",
+                "jwtConfiguration": {
+                    "issuer": self._config.jwt.issuer,
+                    "audience": [*self._config.jwt.audience],
+                },
+            },
+        }
 
     def _add_routes(
         self, routes: list[tuple[str, str]], name: str, target: lambda_.IFunction, throttling: Throttling
     ) -> None:
-        integration = integrations.HttpLambdaIntegration(name, target, scope_permission_to_route=False)
-        for method, path in routes:
-            route = apigatewayv2.HttpRoute(
-                self,
-                f"{method} {path}",
-                http_api=self.api,
-                route_key=apigatewayv2.HttpRouteKey.with_(path, apigatewayv2.HttpMethod[method]),
-                integration=integration,
-                authorizer=self._authorizer,
-            )
-            self._acknowledge(route)
-            if throttling != self._config.throttling and self._stage is not None:
-                self._throttle(self._stage, route, f"{method} {path}", throttling)
-
-    def _build_api(self, cors: Cors | None) -> apigatewayv2.HttpApi:
-        return apigatewayv2.HttpApi(
-            self,
-            "Api",
-            api_name=Stack.of(self).stack_name,
-            description="coldpress: model inference",
-            create_default_stage=False,
-            cors_preflight=None
-            if cors is None
-            else apigatewayv2.CorsPreflightOptions(
-                allow_origins=[*cors.origins],
-                allow_headers=[*cors.headers],
-                allow_methods=[apigatewayv2.CorsHttpMethod.GET, apigatewayv2.CorsHttpMethod.POST],
-                expose_headers=["inference-header-content-length"],
-                max_age=Duration.seconds(cors.max_age_s),
-            ),
+        self._integrations[name] = {**integration(target), "payloadFormatVersion": "2.0"}
+        operation: Document = {
+            "responses": {},
+            "x-amazon-apigateway-integration": {
+                "$ref": f"#/components/x-amazon-apigateway-integrations/{name}"
+            },
+        }
+        if self._scheme() is not None:
+            operation["security"] = [{_SCHEME: []}]
+        for method, path in routes if self._config.cors is not None else any_method(routes):
+            key = "x-amazon-apigateway-any-method" if method == "ANY" else method.lower()
+            self._paths.setdefault(path, {})[key] = operation
+            if throttling != self._config.throttling:
+                self._throttle(f"{method} {path}", throttling)
+        target.add_permission(
+            "HttpApi",
+            principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            source_arn=_arn(self.api, ""),
         )
 
-    def _build_authorizer(self) -> apigatewayv2.IHttpRouteAuthorizer:
-        if self._config.authorization == "iam":
-            return authorizers.HttpIamAuthorizer()
-        if self._config.jwt is not None:
-            return authorizers.HttpJwtAuthorizer(
-                "Jwt", self._config.jwt.issuer, jwt_audience=[*self._config.jwt.audience]
-            )
-        return apigatewayv2.HttpNoneAuthorizer()
+    def _build_api(self) -> apigatewayv2.CfnApi:
+        # Title, tags and CORS stand in the document: beside one, CloudFormation takes no other properties.
+        api = apigatewayv2.CfnApi(Construct(self, "Api"), "Resource", body=later(self.document))
+        api.add_property_deletion_override("Tags")
+        return api
 
     def _build_domain(self, domain: Domain) -> apigatewayv2.DomainName:
         return apigatewayv2.DomainName(
@@ -163,27 +190,24 @@ class HttpInferenceApi(Construct):
             else apigatewayv2.DomainMappingOptions(domain_name=self._domain),
         )
 
-    def _throttle(
-        self, stage: apigatewayv2.HttpStage, route: apigatewayv2.HttpRoute, key: str, throttling: Throttling
-    ) -> None:
-        self._route_settings[key] = {
+    def _throttle(self, route: str, throttling: Throttling) -> None:
+        self._route_settings[route] = {
             "ThrottlingRateLimit": throttling.rate,
             "ThrottlingBurstLimit": throttling.burst,
         }
-        resource = stage.node.default_child
+        resource: Any = self._stage.node.default_child
         assert isinstance(resource, apigatewayv2.CfnStage)  # noqa: S101 - what an HttpStage is made of
         resource.route_settings = self._route_settings
-        # Settings for a route that does not exist yet are refused.
-        stage.node.add_dependency(route)
 
-    def _acknowledge(self, route: apigatewayv2.HttpRoute) -> None:
-        if self._config.authorization == "none":
-            acknowledge(
-                route,
-                "AwsSolutions-APIG4",
-                'The configuration says authorization "none": whoever set it wants the endpoint open to '
-                "everyone. Throttling still limits what that can cost.",
-            )
+
+def grant_invoke(api: apigatewayv2.IHttpApi, grantee: iam.IGrantable, model: str | None) -> iam.Grant:
+    """Allow ``grantee`` to send signed requests to one model's paths of ``api``, or to every path."""
+    paths = ["/*"] if model is None else [*model_paths(model), *MODELLESS]
+    return iam.Grant.add_to_principal(
+        grantee=grantee,
+        actions=["execute-api:Invoke"],
+        resource_arns=[_arn(api, path) for path in paths],
+    )
 
 
 def _arn(api: apigatewayv2.IHttpApi, path: str) -> str:

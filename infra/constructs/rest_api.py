@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import jsii
-from aws_cdk import Duration, IStableAnyProducer, Lazy, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -16,21 +15,14 @@ from constructs import Construct
 from infra.config import ApiConfig, Domain, EndpointConfig, Quota, Throttling
 from infra.constructs.access_log import AccessLogGroup, log_format
 from infra.constructs.nag import acknowledge
+from infra.constructs.openapi import SIGNED, integration, later
 from infra.constructs.released_versions import released
 from infra.constructs.routes import MODELLESS, endpoint_routes, model_paths, version_routes
 
 STAGE = "live"
 _LOG_POLICY = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 _SECURITY: dict[str, tuple[str, dict[str, str]]] = {
-    "iam": (
-        "sigv4",
-        {
-            "type": "apiKey",
-            "name": "Authorization",
-            "in": "header",
-            "x-amazon-apigateway-authtype": "awsSigv4",
-        },
-    ),
+    "iam": ("sigv4", SIGNED),
     "api_key": ("api_key", {"type": "apiKey", "name": "x-api-key", "in": "header"}),
 }
 
@@ -131,16 +123,12 @@ class RestInferenceApi(Construct):
         )
 
     def _operation(self, target: lambda_.IFunction) -> dict[str, Any]:
-        stack = Stack.of(self)
-        function = f"lambda:path/2015-03-31/functions/{target.function_arn}/invocations"
         name = _SECURITY[self._config.authorization][0] if self._is_closed else None
         return {
             "responses": {},
             **({"security": [{name: []}]} if name is not None else {}),
             "x-amazon-apigateway-integration": {
-                "type": "aws_proxy",
-                "httpMethod": "POST",
-                "uri": f"arn:{stack.partition}:apigateway:{stack.region}:{function}",
+                **integration(target),
                 "passthroughBehavior": "when_no_match",
                 "timeoutInMillis": 29_000,
             },
@@ -153,7 +141,7 @@ class RestInferenceApi(Construct):
             self,
             "Api",
             rest_api_name=Stack.of(self).stack_name,
-            api_definition=apigateway.ApiDefinition.from_inline(Lazy.any(_Document(self))),
+            api_definition=apigateway.ApiDefinition.from_inline(later(self.document)),
             # A model that is gone from the document is gone from the API; merging would keep its paths.
             mode=apigateway.RestApiMode.OVERWRITE,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
@@ -239,18 +227,6 @@ class RestInferenceApi(Construct):
             )
         for rule, reason in reasons.items():
             acknowledge(self, rule, reason)
-
-
-@jsii.implements(IStableAnyProducer)
-class _Document:
-    """The document when all models are known."""
-
-    def __init__(self, api: RestInferenceApi) -> None:
-        self._api = api
-
-    def produce(self) -> Any:
-        """What Lazy asks for."""
-        return self._api.document()
 
 
 _PERIODS = {

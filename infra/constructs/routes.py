@@ -31,6 +31,11 @@ def model_routes(model: str, *, has_transform: bool) -> list[tuple[str, str]]:
     ]
 
 
+def any_method(routes: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each path once, for every method: where no preflight must pass by unsigned."""
+    return [("ANY", path) for path in dict.fromkeys(path for _, path in routes)]
+
+
 def endpoint_routes(config: EndpointConfig, *, is_first: bool) -> list[tuple[str, str]]:
     """Methods and paths of the configuration's model; an API's first one takes what no other's do."""
     model, has_transform = config.model, config.transform is not None

@@ -278,11 +278,51 @@ def http_api(alias: str, *, stage: dict[str, Any] | None = None, **more: Any) ->
         "Stage": {
             "Type": "AWS::ApiGatewayV2::Stage",
             "Properties": {"ApiId": api, "StageName": "$default", "AutoDeploy": True, **(stage or {})},
+            "DependsOn": ["X", "Y"],
+        },
+    }
+
+
+def http_document(
+    alias: str,
+    *paths: str,
+    scheme: dict[str, Any] | None = None,
+    stage: dict[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """An HTTP API by its document, with each of ``paths`` for any method; ``more`` is the document's."""
+    uri = f"arn:aws:apigateway:{settings.REGION}:lambda:path/2015-03-31/functions/{alias}/invocations"
+    shared = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri, "payloadFormatVersion": "2.0"}
+    operation = {
+        "x-amazon-apigateway-integration": {"$ref": "#/components/x-amazon-apigateway-integrations/echo"},
+        **({} if scheme is None else {"security": [{"callers": []}]}),
+    }
+    document = {
+        "openapi": "3.0.1",
+        "info": {"title": "t", "version": "1"},
+        "components": {
+            "securitySchemes": {} if scheme is None else {"callers": scheme},
+            "x-amazon-apigateway-integrations": {"echo": shared},
+        },
+        "paths": {path: {"x-amazon-apigateway-any-method": operation} for path in paths},
+        **more,
+    }
+    return {
+        "Api": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Body": document}},
+        "Stage": {
+            "Type": "AWS::ApiGatewayV2::Stage",
+            "Properties": {
+                "ApiId": {"Ref": "Api"},
+                "StageName": "$default",
+                "AutoDeploy": True,
+                **(stage or {}),
+            },
         },
     }
 
 
 ENDPOINT = {"Fn::GetAtt": ["Api", "ApiEndpoint"]}
+TAG = {"name": "stage", "x-amazon-apigateway-tag-value": "dev"}
 
 
 def test_a_stage_limits_each_route_and_a_route_may_have_its_own(deployed: Deployed) -> None:
@@ -383,3 +423,65 @@ def test_tokens_of_the_issuer_for_the_audience_are_let_in(
     assert ask(good, RSAKey.generate_key(2048, {"kid": "one"})).status == 401
     assert send(api, "/x").status == 401
     assert send(api, "/y").status == 200
+
+
+def test_a_document_says_routes_callers_and_cors_and_another_takes_its_place(
+    deployed: Deployed, issuer: tuple[str, RSAKey]
+) -> None:
+    url, key = issuer
+    scheme = {
+        "type": "oauth2",
+        "x-amazon-apigateway-authorizer": {
+            "type": "jwt",
+            "identitySource": "$request.header.Authorization",
+            "jwtConfiguration": {"issuer": url, "audience": ["shop"]},
+        },
+    }
+    cors = {"allowOrigins": ["*"], "allowMethods": ["GET"], "exposeHeaders": ["x-seen"]}
+    first = http_document(
+        deployed.alias, "/x", "/a:b", scheme=scheme, **{"x-amazon-apigateway-cors": cors, "tags": [TAG]}
+    )
+    deployed.deploy(first, Url=ENDPOINT, Id={"Ref": "Api"})
+    api, api_id = deployed.outputs["Url"], deployed.outputs["Id"]
+    described = deployed.echo.client("apigatewayv2").get_api(ApiId=api_id)
+    assert (described["Name"], described["Tags"]) == ("t", {"stage": "dev"})
+    token = jwt.encode({"alg": "RS256", "kid": "one"}, {"iss": url, "aud": "shop", "exp": 4_000_000_000}, key)
+    headers = {"Authorization": f"Bearer {token}", "Origin": "https://app.example.com"}
+    for path in ("/x", "/a:b"):
+        answer = send(api, path, headers=headers)
+        assert (answer.status, answer.headers["access-control-expose-headers"]) == (200, "x-seen")
+        assert answer.json["event"]["routeKey"] == f"ANY {path}"
+    assert send(api, "/x").status == 401
+    deployed.deploy(http_document(deployed.alias, "/y", scheme=SCHEMES["sigv4"]), Url=ENDPOINT)
+    assert [send(api, path, headers=headers).status for path in ("/x", "/y")] == [404, 403]
+    answer = send(api, "/y", method="POST", headers=signed(api, "/y") | {"Origin": "https://app.example.com"})
+    assert (answer.status, "access-control-expose-headers" in answer.headers) == (200, False)
+    assert len(deployed.echo.client("apigatewayv2").get_integrations(ApiId=api_id)["Items"]) == 1
+
+
+def test_an_api_goes_from_routes_to_a_document_and_keeps_its_address(deployed: Deployed) -> None:
+    deployed.deploy(http_api(deployed.alias), Url=ENDPOINT)
+    url = deployed.outputs["Url"]
+    deployed.deploy(http_document(deployed.alias, "/x"), Url=ENDPOINT)
+    assert deployed.outputs["Url"] == url
+    assert [send(url, path).status for path in ("/x", "/y")] == [200, 404]
+
+
+def test_a_second_route_with_the_same_key_is_refused(deployed: Deployed) -> None:
+    resources = http_api(deployed.alias)
+    resources["Y"]["Properties"]["RouteKey"] = "GET /x"
+    with pytest.raises(AssertionError, match="Route with key GET /x already exists for this API"):
+        deployed.deploy(resources, Url=ENDPOINT)
+
+
+def test_a_route_with_limits_of_its_own_cannot_leave_a_document_before_its_limits(deployed: Deployed) -> None:
+    """As in AWS, where the document comes first and the stage keeps what it was told of the route."""
+    limits = {"RouteSettings": {"ANY /y": {"ThrottlingRateLimit": 1, "ThrottlingBurstLimit": 1}}}
+    deployed.deploy(http_document(deployed.alias, "/x", "/y", stage=limits), Url=ENDPOINT)
+    url = deployed.outputs["Url"]
+    with pytest.raises(AssertionError, match="Unable to find Route by key ANY /y"):
+        deployed.deploy(http_document(deployed.alias, "/x"), Url=ENDPOINT)
+    assert send(url, "/y").status == 200  # all as before
+    deployed.deploy(http_document(deployed.alias, "/x", "/y"), Url=ENDPOINT)
+    deployed.deploy(http_document(deployed.alias, "/x"), Url=ENDPOINT)
+    assert [send(url, path).status for path in ("/x", "/y")] == [200, 404]

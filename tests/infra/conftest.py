@@ -58,6 +58,27 @@ class Template:
         functions = [alias["Properties"]["FunctionName"]["Ref"] for alias in self.all(_ALIAS).values()]
         return [self.content["Resources"][name]["Properties"] for name in functions]
 
+    def http_document(self) -> dict[str, Any]:
+        """Of the HTTP API."""
+        document: dict[str, Any] = self.properties("AWS::ApiGatewayV2::Api")["Body"]
+        return document
+
+    def http_routes(self) -> dict[str, dict[str, Any]]:
+        """Of the HTTP API, by their keys: with ``security``, and the ``target`` that answers."""
+        document = self.http_document()
+        found = {}
+        for path, item in document["paths"].items():
+            for method, operation in item.items():
+                reference = operation["x-amazon-apigateway-integration"]["$ref"].rpartition("/")[2]
+                integration = document["components"]["x-amazon-apigateway-integrations"][reference]
+                assert (integration["type"], integration["payloadFormatVersion"]) == ("aws_proxy", "2.0")
+                parts = integration["uri"]["Fn::Join"][1]
+                before = [part.endswith("/functions/") if isinstance(part, str) else False for part in parts]
+                target = parts[before.index(True) + 1 :]
+                name = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
+                found[f"{name} {path}"] = {"security": operation.get("security", []), "target": target}
+        return found
+
     @property
     def outputs(self) -> dict[str, Any]:
         return {name: output["Value"] for name, output in self.content["Outputs"].items()}

@@ -9,6 +9,7 @@ import pytest
 DIGEST = "0123456789abcdef" * 4
 OCR = {"model": {"name": "ocr", "digest": DIGEST}}
 PIN = {"digest": DIGEST}
+API = "AWS::ApiGatewayV2::Api"
 Synthesise = Callable[..., Any]
 
 
@@ -16,16 +17,9 @@ def stack(synthesise: Synthesise, **stage: Any) -> Any:
     return synthesise({**({} if "models" in stage else OCR), **stage}).stack("coldpress-dev")
 
 
-def routes(template: Any) -> dict[str, dict[str, Any]]:
-    """Of an HTTP API, by their keys."""
-    found = [route["Properties"] for route in template.all("AWS::ApiGatewayV2::Route").values()]
-    return {route["RouteKey"]: route for route in found}
-
-
 def target(template: Any, route: dict[str, Any]) -> str:
     """The model whose alias a route leads to."""
-    integration = template.content["Resources"][route["Target"]["Fn::Join"][1][1]["Ref"]]
-    alias = template.content["Resources"][integration["Properties"]["IntegrationUri"]["Ref"]]
+    alias = template.content["Resources"][route["target"][0]["Ref"]]
     function = template.content["Resources"][alias["Properties"]["FunctionName"]["Ref"]]
     return function["Properties"]["Environment"]["Variables"]["COLDPRESS_MODEL"]
 
@@ -43,7 +37,7 @@ TWO = {"models": {"ocr": PIN, "layout": {**PIN, "memory_mb": 3008, "transform": 
 
 def test_the_first_model_takes_what_no_other_model_takes(synthesise: Synthesise) -> None:
     template = stack(synthesise, **TWO)
-    leads = {key: target(template, route) for key, route in routes(template).items()}
+    leads = {key: target(template, route) for key, route in template.http_routes().items()}
     assert leads == {
         "ANY /{proxy+}": "ocr",
         "ANY /v1/models/layout": "layout",
@@ -80,12 +74,12 @@ def test_each_model_may_be_invoked_by_the_api_and_no_more(synthesise: Synthesise
 
 def test_a_model_that_is_gone_leaves_nothing_and_changes_nothing_else(synthesise: Synthesise) -> None:
     both, one = stack(synthesise, **TWO), stack(synthesise, models={"ocr": PIN})
-    assert list(routes(one)) == ["ANY /{proxy+}"]
+    assert list(one.http_routes()) == ["ANY /{proxy+}"]
     assert "layout" not in json.dumps(one.content)
     rest = {key: value for key, value in both.content["Resources"].items() if key in one.content["Resources"]}
     assert rest.keys() == one.content["Resources"].keys()
-    # What brings new versions out is shared, and may be used for each model.
-    same = [key for key in rest if not key.startswith("Rollouts")]
+    # What brings new versions out is shared, and may be used for each model; the API has routes of each.
+    same = [key for key in rest if not key.startswith("Rollouts") and key != one.id_of(API)]
     assert {key: rest[key] for key in same} == {key: one.content["Resources"][key] for key in same}
 
 
@@ -105,7 +99,7 @@ def test_outputs_name_each_model(synthesise: Synthesise) -> None:
 
 def test_a_model_without_a_bundle_is_left_out(synthesise: Synthesise, capsys: Any) -> None:
     template = stack(synthesise, models={"ocr": {}, "tables": PIN})
-    assert [target(template, route) for route in routes(template).values()] == ["tables"]
+    assert [target(template, route) for route in template.http_routes().values()] == ["tables"]
     assert "The model ocr of the stage dev has no bundle yet" in capsys.readouterr().err
 
 
@@ -123,36 +117,53 @@ def test_a_model_with_limits_of_its_own_is_throttled_by_them(synthesise: Synthes
         throttling={"rate": 100, "burst": 200},
         models={"ocr": PIN, "layout": {**PIN, "throttling": {"rate": 5}}},
     )
-    ((name, stage),) = template.all("AWS::ApiGatewayV2::Stage").items()
-    settings = stage["Properties"]["RouteSettings"]
-    assert settings.keys() == routes(template).keys() - {"ANY /{proxy+}"}
+    stage = template.properties("AWS::ApiGatewayV2::Stage")
+    settings = stage["RouteSettings"]
+    assert settings.keys() == template.http_routes().keys() - {"ANY /{proxy+}"}
     # What the model leaves open is the stage's.
     own = {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 200}
     assert all(one == own for one in settings.values())
-    # Settings for a route that is not there yet would be refused.
-    limited = {
-        key for key, route in template.all("AWS::ApiGatewayV2::Route").items() if "layout" in str(route)
-    }
-    assert limited <= set(stage["DependsOn"])
-    assert name not in limited
+    # Settings for a route that is not there yet would be refused: the document comes before the stage.
+    assert stage["ApiId"] == {"Ref": template.id_of(API)}
 
 
 def test_cors_is_the_apis_and_no_route_takes_the_browsers_question(synthesise: Synthesise) -> None:
     template = stack(synthesise, cors={"origins": ["https://app.example.com"]}, models=TWO["models"])
-    cors = template.properties("AWS::ApiGatewayV2::Api")["CorsConfiguration"]
-    assert cors["AllowOrigins"] == ["https://app.example.com"]
-    assert cors["AllowMethods"] == ["GET", "POST"]
-    assert {key.split()[0] for key in routes(template)} == {"GET", "POST"}
+    cors = template.http_document()["x-amazon-apigateway-cors"]
+    assert cors["allowOrigins"] == ["https://app.example.com"]
+    assert cors["allowMethods"] == ["GET", "POST"]
+    assert {key.split()[0] for key in template.http_routes()} == {"GET", "POST"}
 
 
 def test_tokens_are_checked_against_the_issuer(synthesise: Synthesise) -> None:
     jwt = {"issuer": "https://login.example.com/", "audience": ["app", "tests"]}
     template = stack(synthesise, authorization="jwt", jwt=jwt)
-    authorizer = template.properties("AWS::ApiGatewayV2::Authorizer")
-    assert authorizer["JwtConfiguration"] == {"Audience": ["app", "tests"], "Issuer": jwt["issuer"]}
-    (route,) = routes(template).values()
-    assert route["AuthorizationType"] == "JWT"
-    assert route["AuthorizerId"] == {"Ref": template.id_of("AWS::ApiGatewayV2::Authorizer")}
+    ((name, scheme),) = template.http_document()["components"]["securitySchemes"].items()
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    assert (authorizer["type"], authorizer["identitySource"]) == ("jwt", "$request.header.Authorization")
+    assert authorizer["jwtConfiguration"] == {"audience": ["app", "tests"], "issuer": jwt["issuer"]}
+    (route,) = template.http_routes().values()
+    assert route["security"] == [{name: []}]
+
+
+def test_the_document_alone_says_what_the_api_is(synthesise: Synthesise) -> None:
+    """Beside a document CloudFormation takes no other properties; the tags are what a budget counts by."""
+    template = stack(synthesise, tags={"team": "search"})
+    assert template.properties(API).keys() == {"Body"}
+    document = template.http_document()
+    tags = {tag["name"]: tag["x-amazon-apigateway-tag-value"] for tag in document["tags"]}
+    assert tags == {"coldpress-stage": "dev", "team": "search"}
+    assert document["info"]["title"] == "coldpress-dev"
+
+
+def test_every_route_of_every_model_is_closed(synthesise: Synthesise) -> None:
+    models = {"ocr": {**PIN, "version": 3, "versions": [2]}, "layout": PIN}
+    template = stack(synthesise, models=models, cors={"origins": ["*"]})
+    document = template.http_document()
+    ((name, scheme),) = document["components"]["securitySchemes"].items()
+    assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+    assert len(template.http_routes()) > 10
+    assert all(route["security"] == [{name: []}] for route in template.http_routes().values())
 
 
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/0123-4567"

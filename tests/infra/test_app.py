@@ -97,7 +97,7 @@ ALWAYS = {
 @pytest.mark.parametrize(
     ("stage", "more"),
     [
-        ({"model": MODEL, "authorization": "none"}, {"AwsSolutions-APIG4"}),
+        ({"model": MODEL, "authorization": "none"}, set()),
         (everything.HTTP, {"Serverless-SNSRedrivePolicy"}),
         (
             everything.REST,

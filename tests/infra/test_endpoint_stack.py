@@ -135,21 +135,19 @@ def test_a_rollback_can_still_read_the_old_bundle(synthesise: Synthesise, full: 
 
 def test_the_api_invokes_the_alias_and_never_latest(full: Any) -> None:
     alias = {"Ref": full.id_of("AWS::Lambda::Alias")}
-    integration = full.properties("AWS::ApiGatewayV2::Integration")
-    assert integration["IntegrationUri"] == alias
-    assert integration["PayloadFormatVersion"] == "2.0"
+    ((key, route),) = full.http_routes().items()
+    assert key == "ANY /{proxy+}"
+    assert route["target"] == [alias, "/invocations"]
     assert full.properties("AWS::Lambda::Permission")["FunctionName"] == alias
-    route = full.properties("AWS::ApiGatewayV2::Route")
-    assert route["RouteKey"] == "ANY /{proxy+}"
-    assert route["Target"]["Fn::Join"][1][1] == {"Ref": full.id_of("AWS::ApiGatewayV2::Integration")}
 
 
 def test_requests_are_signed_unless_the_stage_is_open(synthesise: Synthesise, full: Any, plain: Any) -> None:
     opened = synthesise({"model": {"name": "ocr", "digest": DIGEST}, "authorization": "none"})
     for template in (full, plain):
-        assert template.properties("AWS::ApiGatewayV2::Route")["AuthorizationType"] == "AWS_IAM"
-    route = opened.stack("coldpress-dev").properties("AWS::ApiGatewayV2::Route")
-    assert route.get("AuthorizationType", "NONE") == "NONE"
+        assert [route["security"] for route in template.http_routes().values()] == [[{"callers": []}]]
+        (scheme,) = template.http_document()["components"]["securitySchemes"].values()
+        assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+    assert [route["security"] for route in opened.stack("coldpress-dev").http_routes().values()] == [[]]
 
 
 def test_the_stage_throttles_and_logs_without_payload_or_credential(full: Any) -> None:

@@ -315,16 +315,8 @@ def test_an_earlier_version_is_reached_by_its_number(synthesise: Synthesise, api
     assert target in [permission["FunctionName"] for permission in permitted]
     if api == "rest":
         return  # its routes are tried in the emulator
-    (integration,) = [
-        name
-        for name, body in template.all("AWS::ApiGatewayV2::Integration").items()
-        if body["Properties"]["IntegrationUri"] == target
-    ]
-    routes = {
-        body["Properties"]["RouteKey"]
-        for body in template.all("AWS::ApiGatewayV2::Route").values()
-        if {"Ref": integration} in body["Properties"]["Target"]["Fn::Join"][1]
-    }
+    reached = [{"Fn::GetAtt": [endpoint, "Arn"]}, ":v6/invocations"]
+    routes = {key for key, route in template.http_routes().items() if route["target"] == reached}
     assert {
         "ANY /v1/models/ocr/versions/6",
         "ANY /v1/models/ocr/versions/6:predict",
