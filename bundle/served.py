@@ -76,7 +76,17 @@ class FileEntry:
 class Manifest:
     """What a server uses of ``bundle.manifest.Manifest``."""
 
-    __slots__ = ("class_labels", "digest", "files", "golden_error", "name", "serve", "signature", "target", "tools")
+    __slots__ = (
+        "class_labels",
+        "digest",
+        "files",
+        "golden_error",
+        "name",
+        "serve",
+        "signature",
+        "target",
+        "tools",
+    )
 
     def __init__(  # noqa: PLR0913 - the manifest's fields
         self,

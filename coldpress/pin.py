@@ -62,6 +62,8 @@ def _read(config: Path, stage: str, model: str) -> tuple[Any, dict[str, Any]]:
         raise CommandError(f"{config} is not JSON ({error}): mend it first.") from None
     context = content.get("context") if isinstance(content, dict) else None
     stages = context.get("coldpress") if isinstance(context, dict) else None
+    if isinstance(stages, dict):
+        stages = {name: stages[name] for name in stages if name != "registry"}  # what all of them share
     if not isinstance(stages, dict) or not isinstance(stages.get(stage), dict):
         known = ", ".join(stages) if isinstance(stages, dict) and stages else "none"
         raise CommandError(f"{config} has no stage '{stage}' in context.coldpress (it has: {known}).")

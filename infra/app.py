@@ -8,10 +8,10 @@ import sys
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
-from infra.config import InvalidConfig, StageConfig
+from infra.config import InvalidConfig, RegistryConfig, StageConfig
 from infra.endpoint_stack import EndpointStack
 from infra.registry_stack import STACK_NAME, RegistryStack
-from infra.stages import endpoints, load_stages
+from infra.stages import endpoints, load_registry, load_stages
 
 _CONTEXT_KEYS = ("coldpress", "stage", "model", "digest", "version")
 
@@ -21,19 +21,20 @@ def main() -> int:
     # Without auto_synth=False jsii's process would synthesise on its way out, whatever this function decided.
     app = App(auto_synth=False)
     try:
-        stages = load_stages({key: app.node.try_get_context(key) for key in _CONTEXT_KEYS})
+        context = {key: app.node.try_get_context(key) for key in _CONTEXT_KEYS}
+        stages, registry = load_stages(context), load_registry(context)
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    build(app, stages)
+    build(app, stages, registry)
     app.synth()
     return 0
 
 
-def build(app: App, stages: dict[str, StageConfig]) -> None:
+def build(app: App, stages: dict[str, StageConfig], registry: RegistryConfig) -> None:
     """Add the registry's stack, and one for every stage that has a model to serve."""
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
-    registry = RegistryStack(app, STACK_NAME)
+    registry_stack = RegistryStack(app, STACK_NAME, config=registry)
     for name, config in stages.items():
         models = endpoints(config)
         for model in models:
@@ -43,8 +44,10 @@ def build(app: App, stages: dict[str, StageConfig]) -> None:
         if not deployed:
             sys.stderr.write(f"The stage {name} has no model yet, so coldpress-{name} is left out.\n")
             continue
-        stack = EndpointStack(app, f"coldpress-{name}", stage=name, config=config, models=deployed)
-        stack.add_stack_dependency(registry)
+        stack = EndpointStack(
+            app, f"coldpress-{name}", stage=name, config=config, models=deployed, registry=registry
+        )
+        stack.add_stack_dependency(registry_stack)
 
 
 def _left_out(stage: str, model: str) -> str:

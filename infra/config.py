@@ -22,6 +22,13 @@ LogRetention = Literal[
 _HTTPS = r"^https://[^\s]+\Z"
 _DOMAIN = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}\Z"
 _ARN = r"^arn:aws[\w-]*:%s\Z"
+_KeyArn = Annotated[
+    str,
+    Meta(
+        pattern=_ARN % r"kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
+        description="it takes the ARN of a symmetric KMS key (not of an alias)",
+    ),
+]
 _CRON = r"^[\w*/,?#-]+( [\w*/,?#-]+){5}\Z"  # six fields, as AWS has them
 
 
@@ -389,16 +396,7 @@ class StageConfig(_Serving, frozen=True, kw_only=True):
     ] = {}
     termination_protection: Annotated[bool, Meta(description="it takes true or false")] = False
     budget: Budget | None = None
-    kms_key_arn: (
-        Annotated[
-            str,
-            Meta(
-                pattern=_ARN % r"kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
-                description="it takes the ARN of a symmetric KMS key (not of an alias)",
-            ),
-        ]
-        | None
-    ) = None
+    kms_key_arn: _KeyArn | None = None
     permissions_boundary_arn: (
         Annotated[
             str,
@@ -409,3 +407,9 @@ class StageConfig(_Serving, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+
+class RegistryConfig(_Section, frozen=True, kw_only=True):
+    """The registry that all stages share, ``registry`` beside them in cdk.json: the key of its bucket."""
+
+    kms_key_arn: _KeyArn | None = None

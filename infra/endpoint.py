@@ -52,13 +52,13 @@ class ModelEndpoint(Construct):
     Args:
         bucket: where ``coldpress push`` put the bundle, which is read below ``models/<name>/``; clients'
             large bodies are put and read below ``uploads/<name>/``, which a lifecycle rule should empty.
+            The function and its check may use the bucket's ``encryption_key``, if it has one.
         config: what to serve and how; here the model's digest is required.
         api: the API that it shares with other models (``build_api``), or an HTTP API of yours, which gets the
             routes of this model. That API's own configuration counts then. Without it, one of its own.
         image: an image that was built from this repository elsewhere, such as
             ``DockerImageCode.from_ecr(repository, tag_or_digest="sha256:…")``. Without it, it is built here.
-        key: a KMS key that encrypts variables and logs, and the bucket's objects if it is the bucket's. Its
-            policy must let CloudWatch Logs use it.
+        key: a KMS key that encrypts variables and logs. Its policy must let CloudWatch Logs use it.
         topic: who is told of alarms, in place of the configuration's e-mail address. Its policy must let
             CloudWatch publish.
         rollouts: what it shares with other models to bring new versions out. Without it, of its own.

@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.config import Budget, EndpointConfig, StageConfig
+from infra.config import Budget, EndpointConfig, RegistryConfig, StageConfig
 from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
@@ -16,14 +16,14 @@ from infra.constructs.cost_anomalies import CostAnomalies
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
-from infra.registry_stack import BUCKET_NAME_EXPORT
+from infra.registry_stack import BUCKET_NAME_EXPORT, registry_key
 from infra.stages import output_prefix
 
 
 class EndpointStack(Stack):
     """``coldpress-<stage>``: a ``ModelEndpoint`` for each model, on the registry's bucket and one API."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only
         self,
         scope: Construct,
         construct_id: str,
@@ -31,6 +31,7 @@ class EndpointStack(Stack):
         stage: str,
         config: StageConfig,
         models: list[EndpointConfig],
+        registry: RegistryConfig,
         **kwargs: Any,
     ) -> None:
         names = ", ".join(model.model.name for model in models)
@@ -43,14 +44,23 @@ class EndpointStack(Stack):
         )
         key = None if config.kms_key_arn is None else kms.Key.from_key_arn(self, "Key", config.kms_key_arn)
         self.api = build_api(self, "Api", config=config, key=key)
-        self.endpoints = self._build_endpoints(config, models, key)
+        self.endpoints = self._build_endpoints(config, models, registry, key)
         self._build_guard_rails(stage, config)
         self._build_outputs(config, models)
 
     def _build_endpoints(
-        self, config: StageConfig, models: list[EndpointConfig], key: kms.IKey | None
+        self,
+        config: StageConfig,
+        models: list[EndpointConfig],
+        registry: RegistryConfig,
+        key: kms.IKey | None,
     ) -> dict[str, ModelEndpoint]:
-        bucket = s3.Bucket.from_bucket_name(self, "Models", Fn.import_value(BUCKET_NAME_EXPORT))
+        bucket = s3.Bucket.from_bucket_attributes(
+            self,
+            "Models",
+            bucket_name=Fn.import_value(BUCKET_NAME_EXPORT),
+            encryption_key=registry_key(self, registry),
+        )
         email = config.alarms.email
         topic = None if email is None else AlarmTopic(self, "Topic", email=email)
         rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)

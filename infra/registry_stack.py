@@ -3,8 +3,10 @@
 from typing import Any
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.config import RegistryConfig
 from infra.constructs.model_bucket import ModelBucket
 
 STACK_NAME = "coldpress-registry"
@@ -19,7 +21,7 @@ class RegistryStack(Stack):
     does not depend on which stages an invocation synthesises, as one that CDK makes on demand would.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, **kwargs: Any) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, config: RegistryConfig, **kwargs: Any) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -27,7 +29,7 @@ class RegistryStack(Stack):
             termination_protection=True,
             **kwargs,
         )
-        models = ModelBucket(self, "Models")
+        models = ModelBucket(self, "Models", key=registry_key(self, config))
         CfnOutput(
             self,
             "BucketName",
@@ -35,3 +37,9 @@ class RegistryStack(Stack):
             description="Where `coldpress push` puts bundles",
             export_name=BUCKET_NAME_EXPORT,
         )
+
+
+def registry_key(stack: Stack, config: RegistryConfig) -> kms.IKey | None:
+    """The key of the registry's bucket, as a stack that uses it knows it."""
+    arn = config.kms_key_arn
+    return None if arn is None else kms.Key.from_key_arn(stack, "RegistryKey", arn)

@@ -12,9 +12,18 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from infra.config import ApiConfig, EndpointConfig, InvalidConfig, Model, Rollout, StageConfig
+from infra.config import (
+    ApiConfig,
+    EndpointConfig,
+    InvalidConfig,
+    Model,
+    RegistryConfig,
+    Rollout,
+    StageConfig,
+)
 from infra.explain import description_of, explain, hint, sentence, unknown_key
 
+_REGISTRY = "registry"  # not a stage, but what all of them share
 _TAG_TEXT = r"[\w .:/=+@-]"  # what every AWS service takes in a tag
 
 StageName = Annotated[
@@ -68,7 +77,8 @@ def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
         InvalidConfig: something is wrong; nothing may be synthesised then.
     """
     raw = context.get("coldpress")
-    if not isinstance(raw, Mapping) or not raw:
+    raw = {key: raw[key] for key in raw if key != _REGISTRY} if isinstance(raw, Mapping) else None
+    if not raw:
         raise InvalidConfig(
             "cdk.json: the context has no object coldpress with a stage in it: "
             'add "coldpress": {"dev": {"model": {"name": "ocr"}}}.'
@@ -89,6 +99,16 @@ def load_stages(context: Mapping[str, Any]) -> dict[str, StageConfig]:
     for where, endpoint in _endpoints(stage, f"cdk.json: coldpress.{selected}"):
         _check_endpoint(endpoint, where)
     return {selected: stage}
+
+
+def load_registry(context: Mapping[str, Any]) -> RegistryConfig:
+    """What stands at ``registry``, beside the stages that ``load_stages`` has read.
+
+    Raises:
+        InvalidConfig: something is wrong; nothing may be synthesised then.
+    """
+    raw = context["coldpress"].get(_REGISTRY, {})
+    return _convert(raw, RegistryConfig, f"cdk.json: coldpress.{_REGISTRY}")
 
 
 def _override(stage: StageConfig, context: Mapping[str, Any]) -> StageConfig:

@@ -104,10 +104,11 @@ def allow_bundles(
     objects = bucket.arn_for_objects(f"{UPLOADS_PREFIX}{model}/*")
     role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
     role.add_to_policy(iam.PolicyStatement(actions=uploads, resources=[objects]))
-    if key is not None:
-        # To read its variables, and the bucket's objects where the key is the bucket's as well.
-        decrypt = ["kms:Decrypt", "kms:GenerateDataKey"]
-        role.add_to_policy(iam.PolicyStatement(actions=decrypt, resources=[key.key_arn]))
+    if key is not None:  # which encrypts its variables
+        role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
+    if bucket.encryption_key is not None:
+        actions = ["kms:Decrypt", "kms:GenerateDataKey"] if "s3:PutObject" in uploads else ["kms:Decrypt"]
+        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[bucket.encryption_key.key_arn]))
     acknowledge_resource(
         role,
         bundles,

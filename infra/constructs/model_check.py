@@ -24,7 +24,7 @@ _STABLE = (
 class Checker(Construct):
     """Whose name the checks of one or several models act in, and where they write.
 
-    ``key`` encrypts their variables and the log, and the bucket's objects if it is the bucket's.
+    ``key`` encrypts their variables and the log.
     """
 
     def __init__(
@@ -107,11 +107,17 @@ class ModelCheck(Construct):
         """
         bundles = bucket.arn_for_objects(f"models/{model}/*")
         versions = f"{endpoint.function_arn}:*"
+        key = bucket.encryption_key
         policy = iam.Policy(
             self,
             "Policy",
             roles=[checker.role],
             statements=[
+                *(
+                    []
+                    if key is None
+                    else [iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn])]
+                ),
                 iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]),
                 iam.PolicyStatement(
                     actions=[

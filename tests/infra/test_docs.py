@@ -14,6 +14,7 @@ from infra.config import (
     Model,
     ProvisionedConcurrency,
     Quota,
+    RegistryConfig,
     StageConfig,
     Throttling,
 )
@@ -22,7 +23,19 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "deployment.md").read_tex
 
 
 @pytest.mark.parametrize(
-    "section", [StageConfig, Budget, Cors, Domain, Jwt, Quota, ProvisionedConcurrency, Throttling, Alarms]
+    "section",
+    [
+        StageConfig,
+        RegistryConfig,
+        Budget,
+        Cors,
+        Domain,
+        Jwt,
+        Quota,
+        ProvisionedConcurrency,
+        Throttling,
+        Alarms,
+    ],
 )
 def test_every_key_is_in_the_table(section: type[msgspec.Struct]) -> None:
     missing = [name for name in section.__struct_fields__ if name != "model" and f"`{name}`" not in PAGE]

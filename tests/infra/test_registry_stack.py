@@ -57,3 +57,28 @@ def test_the_name_is_exported_whatever_stages_there_are(registry: Any) -> None:
     output = registry.content["Outputs"]["BucketName"]
     assert output["Value"] == {"Ref": registry.id_of("AWS::S3::Bucket")}
     assert output["Export"] == {"Name": "coldpress-registry:BucketName"}
+
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+
+
+def test_a_key_of_ones_own_encrypts_the_bucket_and_who_reads_it_may_use_it(
+    synthesise: Callable[..., Any],
+) -> None:
+    model = {"name": "ocr", "digest": "0123456789abcdef" * 4}
+    templates = synthesise({"model": model}, registry={"kms_key_arn": KEY})
+    bucket = templates.stack("coldpress-registry").properties("AWS::S3::Bucket")
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
+        {
+            "BucketKeyEnabled": True,
+            "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+        }
+    ]
+    used = {
+        str(statement["Action"])
+        for policy in templates.stack("coldpress-dev").all("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Resource"] == KEY
+    }
+    # The function puts uploads too; the check reads only.
+    assert used == {"kms:Decrypt", "['kms:Decrypt', 'kms:GenerateDataKey']"}
