@@ -17,6 +17,7 @@ from infra.config import (
     Throttling,
 )
 from infra.constructs.api import build_api
+from infra.constructs.image import PushedImage
 from infra.endpoint import ModelEndpoint
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "ModelEndpoint",
     "ProvisionedConcurrency",
+    "PushedImage",
     "Quota",
     "Rollout",
     "Schedule",

@@ -22,6 +22,11 @@ LogRetention = Literal[
 _HTTPS = r"^https://[^\s]+\Z"
 _DOMAIN = r"^(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}\Z"
 _ARN = r"^arn:aws[\w-]*:%s\Z"
+# Of ECR, by digest: a tag could be moved by somebody.
+IMAGE_URI = (
+    r"^(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?P<suffix>\.cn)?/"
+    r"(?P<name>[a-z0-9][a-z0-9._/-]{1,254})@(?P<digest>sha256:[0-9a-f]{64})\Z"
+)
 _KeyArn = Annotated[
     str,
     Meta(
@@ -396,6 +401,17 @@ class StageConfig(_Serving, frozen=True, kw_only=True):
     ] = {}
     termination_protection: Annotated[bool, Meta(description="it takes true or false")] = False
     budget: Budget | None = None
+    image: (
+        Annotated[
+            str,
+            Meta(
+                pattern=IMAGE_URI,
+                description="it takes the address of an image in ECR by its digest, like "
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com/coldpress@sha256:…",
+            ),
+        ]
+        | None
+    ) = None
     kms_key_arn: _KeyArn | None = None
     permissions_boundary_arn: (
         Annotated[

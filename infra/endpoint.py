@@ -18,6 +18,7 @@ from infra.constructs.batch import ModelBatch
 from infra.constructs.dashboard import EndpointDashboard
 from infra.constructs.existing_api import ExistingHttpApi
 from infra.constructs.http_api import HttpInferenceApi
+from infra.constructs.image import BuiltImage, Image
 from infra.constructs.inference_function import InferenceFunction
 from infra.constructs.metrics import model_metric
 from infra.constructs.model_check import ModelCheck
@@ -56,8 +57,8 @@ class ModelEndpoint(Construct):
         config: what to serve and how; here the model's digest is required.
         api: the API that it shares with other models (``build_api``), or an HTTP API of yours, which gets the
             routes of this model. That API's own configuration counts then. Without it, one of its own.
-        image: an image that was built from this repository elsewhere, such as
-            ``DockerImageCode.from_ecr(repository, tag_or_digest="sha256:…")``. Without it, it is built here.
+        image: an image that was built from this repository elsewhere, and pushed:
+            ``PushedImage(repository, "sha256:…")``. All functions run in it. Without it, it is built here.
         key: a KMS key that encrypts variables and logs. Its policy must let CloudWatch Logs use it.
         topic: who is told of alarms, in place of the configuration's e-mail address. Its policy must let
             CloudWatch publish.
@@ -75,7 +76,7 @@ class ModelEndpoint(Construct):
         bucket: s3.IBucket,
         config: EndpointConfig,
         api: InferenceApi | apigatewayv2.IHttpApi | None = None,
-        image: lambda_.DockerImageCode | None = None,
+        image: Image | None = None,
         key: kms.IKey | None = None,
         topic: sns.ITopic | None = None,
         rollouts: RolloutService | None = None,
@@ -88,6 +89,7 @@ class ModelEndpoint(Construct):
                 f"{where}.model.digest is missing: take the one that `coldpress push` printed."
             )
         self._model = config.model
+        self._image = image or BuiltImage(config.architecture)
         self._is_api_shared = api is not None
         shadow = self._build_shadow(bucket, config, key)
         self._inference = InferenceFunction(
@@ -95,7 +97,7 @@ class ModelEndpoint(Construct):
             "Inference",
             bucket=bucket,
             config=config,
-            image=image,
+            image=self._image,
             key=key,
             variables=None if shadow is None else shadow.variables,
         )
@@ -184,7 +186,13 @@ class ModelEndpoint(Construct):
 
     def _build_rollout(self, service: RolloutService, bucket: s3.IBucket, config: EndpointConfig) -> None:
         check = ModelCheck(
-            self, "Check", checker=service.checker, endpoint=self.function, bucket=bucket, config=config
+            self,
+            "Check",
+            checker=service.checker,
+            endpoint=self.function,
+            bucket=bucket,
+            config=config,
+            image=self._image,
         )
         if config.provisioned_concurrency is not None:
             ProvisionedCapacity(
@@ -212,12 +220,28 @@ class ModelEndpoint(Construct):
     ) -> ModelShadow | None:
         if config.model.shadow is None:
             return None
-        return ModelShadow(self, "Shadow", bucket=bucket, config=config, shadow=config.model.shadow, key=key)
+        return ModelShadow(
+            self,
+            "Shadow",
+            bucket=bucket,
+            config=config,
+            shadow=config.model.shadow,
+            image=self._image,
+            key=key,
+        )
 
     def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:
         if config.batch is None:
             return None
-        return ModelBatch(self, "Batch", endpoint=self.function, config=config, batch=config.batch, key=key)
+        return ModelBatch(
+            self,
+            "Batch",
+            endpoint=self.function,
+            config=config,
+            batch=config.batch,
+            image=self._image,
+            key=key,
+        )
 
     def _build_api(
         self, api: InferenceApi | apigatewayv2.IHttpApi | None, config: EndpointConfig, key: kms.IKey | None

@@ -13,6 +13,7 @@ from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
 from infra.constructs.cost_anomalies import CostAnomalies
+from infra.constructs.image import pushed_image
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
@@ -64,6 +65,7 @@ class EndpointStack(Stack):
         email = config.alarms.email
         topic = None if email is None else AlarmTopic(self, "Topic", email=email)
         rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
+        image = None if config.image is None else pushed_image(self, config.image)
         return {
             model.model.name: ModelEndpoint(
                 self,
@@ -71,6 +73,7 @@ class EndpointStack(Stack):
                 bucket=bucket,
                 config=model,
                 api=self.api,
+                image=image,
                 key=key,
                 topic=topic if model.alarms.email == email else None,
                 rollouts=rollouts,

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.config import Batch, EndpointConfig
 from infra.constructs.companion_function import build_companion_function
+from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge, acknowledge_resource
 
@@ -44,16 +45,17 @@ class ModelBatch(Construct):
         endpoint: lambda_.Function,
         config: EndpointConfig,
         batch: Batch,
+        image: Image,
         key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._key = key
         self._objects = [self._arn_of(f"{bucket}/*") for bucket in batch.buckets]
-        self.function = self._build_function(endpoint, config)
+        self.function = self._build_function(endpoint, config, image)
         self.state_machine = self._build_state_machine([self._arn_of(bucket) for bucket in batch.buckets])
 
     def _build_function(
-        self, endpoint: lambda_.Function, config: EndpointConfig
+        self, endpoint: lambda_.Function, config: EndpointConfig, image: Image
     ) -> lambda_.DockerImageFunction:
         log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=self._key)
         role = self._build_function_role(endpoint)
@@ -62,6 +64,7 @@ class ModelBatch(Construct):
             self,
             handler="handlers.batch.app.handler",
             description=f"coldpress: answers batches for the model {config.model.name}",
+            image=image,
             architecture=config.architecture,
             timeout=_TIMEOUT,
             role=role,

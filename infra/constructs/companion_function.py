@@ -8,7 +8,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.config import Architecture
-from infra.constructs.inference_function import LAMBDA_ARCHITECTURES, build_image
+from infra.constructs.image import Image
+from infra.constructs.inference_function import LAMBDA_ARCHITECTURES
 from infra.constructs.nag import acknowledge
 
 
@@ -17,6 +18,7 @@ def build_companion_function(  # noqa: PLR0913 - keyword-only
     *,
     handler: str,
     description: str,
+    image: Image,
     architecture: Architecture,
     timeout: Duration,
     role: iam.IRole,
@@ -33,7 +35,7 @@ def build_companion_function(  # noqa: PLR0913 - keyword-only
         scope,
         "Function",
         description=description,
-        code=build_image(architecture, entrypoint=["/lambda-entrypoint.sh"], cmd=[handler]),
+        code=image.code(entrypoint=["/lambda-entrypoint.sh"], cmd=[handler]),
         architecture=LAMBDA_ARCHITECTURES[architecture],
         memory_size=memory_mb,
         timeout=timeout,

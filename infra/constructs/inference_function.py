@@ -1,22 +1,20 @@
 """The container function that serves one bundle, its published version and the alias that clients reach."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from aws_cdk import Duration, IgnoreMode, RemovalPolicy
-from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.config import Architecture, EndpointConfig, Model
+from infra.config import EndpointConfig, Model
+from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.model_bucket import UPLOADS_PREFIX
 from infra.constructs.nag import acknowledge, acknowledge_resource
 
-REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 ALIAS = "live"
 
 
@@ -25,7 +23,7 @@ class InferenceFunction(Construct):
 
     A model version is a Lambda version: the digest stands in the environment and in the version's
     description, so another digest publishes another version, and moving the alias back is a rollback that
-    takes effect at once. Old versions are kept for that. Another ``image`` must hold the same handler;
+    takes effect at once. Old versions are kept for that.
     ``key`` encrypts the environment's variables, to which ``variables`` are added, and the log.
 
     The function's role is shared by all of its versions. It may therefore read every bundle of this model,
@@ -42,7 +40,7 @@ class InferenceFunction(Construct):
         *,
         bucket: s3.IBucket,
         config: EndpointConfig,
-        image: lambda_.DockerImageCode | None = None,
+        image: Image,
         key: kms.IKey | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
@@ -54,7 +52,7 @@ class InferenceFunction(Construct):
             self,
             "Function",
             description=f"coldpress: answers for the model {model.name}",
-            code=image or build_image(config.architecture),
+            code=image.code(),
             architecture=LAMBDA_ARCHITECTURES[config.architecture],
             memory_size=config.memory_mb,
             timeout=Duration.seconds(config.timeout_s),
@@ -134,21 +132,4 @@ def model_environment(config: EndpointConfig, bucket: s3.IBucket) -> dict[str, s
     }
 
 
-def build_image(
-    architecture: Architecture, *, entrypoint: list[str] | None = None, cmd: list[str] | None = None
-) -> lambda_.DockerImageCode:
-    """The one image of all functions, started as its Dockerfile says or otherwise."""
-    # .dockerignore leaves in what the image is built from and nothing else, so that an edit elsewhere
-    # deploys no new image.
-    return lambda_.DockerImageCode.from_image_asset(
-        str(REPOSITORY_ROOT),
-        file="handlers/inference/Dockerfile",
-        ignore_mode=IgnoreMode.DOCKER,
-        platform=_PLATFORMS[architecture],
-        entrypoint=entrypoint,
-        cmd=cmd,
-    )
-
-
 LAMBDA_ARCHITECTURES = {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}
-_PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}

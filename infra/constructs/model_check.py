@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.config import EndpointConfig
 from infra.constructs.companion_function import build_companion_function
+from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge_resource
 
@@ -63,6 +64,7 @@ class ModelCheck(Construct):
         endpoint: lambda_.Function,
         bucket: s3.IBucket,
         config: EndpointConfig,
+        image: Image,
     ) -> None:
         super().__init__(scope, construct_id)
         self.policy = self._build_policy(checker, endpoint, bucket, config.model.name)
@@ -70,6 +72,7 @@ class ModelCheck(Construct):
             self,
             handler="handlers.pretraffic.app.handler",
             description=f"coldpress: checks new versions of the model {config.model.name}",
+            image=image,
             architecture=config.architecture,
             timeout=_TIMEOUT,
             role=checker.role,

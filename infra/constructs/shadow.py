@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.config import EndpointConfig, Shadow
 from infra.constructs.companion_function import build_companion_function
+from infra.constructs.image import Image
 from infra.constructs.inference_function import allow_bundles, model_environment
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge
@@ -41,6 +42,7 @@ class ModelShadow(Construct):
         bucket: s3.IBucket,
         config: EndpointConfig,
         shadow: Shadow,
+        image: Image,
         key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -59,6 +61,7 @@ class ModelShadow(Construct):
             self,
             handler="handlers.shadow.app.handler",
             description=f"coldpress: answers as version {shadow.version} of {model.name}, for nobody",
+            image=image,
             architecture=config.architecture,
             memory_mb=config.memory_mb,
             timeout=Duration.seconds(config.timeout_s),

@@ -150,6 +150,10 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
         ({"log_retention_days": 2}, ".log_retention_days is 2, but CloudWatch Logs takes 1, 3, 5, 7,"),
         ({"kms_key_arn": "alias/mine"}, '.kms_key_arn is "alias/mine", but it takes the ARN of a symmetric'),
         (
+            {"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/coldpress:latest"},
+            '.amazonaws.com/coldpress:latest", but it takes the address of an image in ECR by its digest',
+        ),
+        (
             {"budget": {"monthly_usd": 5}},
             ".budget has nobody to tell: set alarms.email beside it.",
         ),

@@ -11,7 +11,6 @@ from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from cdk_nag import AwsSolutionsChecks
@@ -23,6 +22,7 @@ from infra import (
     Model,
     ModelEndpoint,
     ProvisionedConcurrency,
+    PushedImage,
     build_api,
 )
 from infra.constructs.model_bucket import ModelBucket
@@ -142,7 +142,7 @@ def test_a_key_a_topic_and_an_image_may_be_there_already(tmp_path: Path) -> None
         "Digits",
         bucket=known_by_name(stack),
         config=CONFIG,
-        image=lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=f"sha256:{'ab' * 32}"),
+        image=PushedImage(repository, f"sha256:{'ab' * 32}"),
         key=kms.Key.from_key_arn(stack, "Key", key_arn),
         topic=topic,
     )

@@ -88,6 +88,35 @@ def test_the_alias_points_to_the_version(full: Any) -> None:
     assert alias["Name"] == "live"
 
 
+def test_an_image_that_was_pushed_is_every_functions_and_none_is_built(synthesise: Synthesise) -> None:
+    digest = f"sha256:{'ab' * 32}"
+    stage = {
+        "model": {
+            "name": "ocr",
+            "digest": DIGEST,
+            "shadow": {"version": 2, "digest": "f" * 64, "share": 0.1},
+        },
+        "batch": {"buckets": ["my-data"]},
+        "image": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/coldpress@{digest}",
+    }
+    templates = synthesise(stage)
+    functions = templates.stack("coldpress-dev").all("AWS::Lambda::Function").values()
+    images = {json.dumps(body["Properties"]["Code"]["ImageUri"]) for body in functions}
+    assert len(functions) == 4
+    (image,) = images
+    assert image.startswith('{"Fn::Join": ["", ["123456789012.dkr.ecr.eu-west-1.')
+    assert f"/team/coldpress@{digest}" in image
+    commands = sorted(body["Properties"].get("ImageConfig", {}).get("Command", [""])[0] for body in functions)
+    assert commands == [
+        "",
+        "handlers.batch.app.handler",
+        "handlers.pretraffic.app.handler",
+        "handlers.shadow.app.handler",
+    ]
+    assets = json.loads((templates.folder / "coldpress-dev.assets.json").read_text())
+    assert not assets.get("dockerImages")
+
+
 @pytest.mark.parametrize(("architecture", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
 def test_the_image_is_built_for_the_architecture(
     synthesise: Synthesise, architecture: str, platform: str
