@@ -9,6 +9,7 @@ from bundle.errors import NotFound
 from bundle.registry import Registry
 from coldpress import aws
 from coldpress.deployed import Deployed, Provisioned
+from coldpress.shadow import read_shadow
 
 Template = dict[str, Any]
 Check = Callable[[Deployed, Template | None], Iterator[str]]
@@ -206,6 +207,29 @@ def labels(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
             )
 
 
+def shadow(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """A shadow that is gone, that fails, or that its requests do not reach."""
+    found = read_shadow(deployed)
+    if found is None:
+        return
+    if not found.digest:
+        yield (
+            f"version {deployed.serving.number} sends requests to {found.function}, which is gone: deploy, "
+            "or roll back to a version without a shadow."
+        )
+        return
+    if found.errors:
+        yield (
+            f"within a day the shadow failed on {found.errors} of {found.requests} requests: its log "
+            f"(of {found.function}) says why, under Problem."
+        )
+    if found.unsent or found.dropped:
+        yield (
+            f"within a day {found.unsent} requests could not be sent to the shadow (the endpoint's log says "
+            f"why, under Reason), and its queue dropped {found.dropped}: its figures are of the others."
+        )
+
+
 CHECKS: dict[str, Check] = {
     "stack": stack_status,
     "digest": digest,
@@ -217,6 +241,7 @@ CHECKS: dict[str, Check] = {
     "drift": drift,
     "golden check": golden,
     "labels": labels,
+    "shadow": shadow,
 }
 
 

@@ -17,10 +17,11 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pin(config: Path, stage: str, pushed: Pushed) -> None:
+def pin(config: Path, stage: str, pushed: Pushed, shadow: float | None = None) -> None:
     """Write version and digest into ``coldpress.<stage>`` of a ``cdk.json``, and nothing else.
 
-    They go into ``model``, with the name, or into the model's own object where the stage has ``models``.
+    They go into ``model``, with the name, or into the model's own object where the stage has ``models``; with
+    ``shadow``, a share of the requests, into what is the model's ``shadow`` then.
 
     The file is written anew as JSON indented by two spaces.
 
@@ -33,10 +34,16 @@ def pin(config: Path, stage: str, pushed: Pushed) -> None:
     else:
         model = chosen.setdefault("model", {})
         model["name"] = pushed.name
-    model.update(version=pushed.version, digest=pushed.digest)
-    if pushed.version in model.get("versions", []):
-        # It serves again: among those that served before it would be refused.
-        model["versions"].remove(pushed.version)
+    pinned = {"version": pushed.version, "digest": pushed.digest}
+    if shadow is not None:
+        model["shadow"] = {**pinned, "share": shadow}
+    else:
+        model.update(pinned)
+        if pushed.version in model.get("versions", []):
+            # It serves again: among those that served before it would be refused.
+            model["versions"].remove(pushed.version)
+        if pushed.digest == (model.get("shadow") or {}).get("digest"):
+            del model["shadow"]  # it serves now
     partial = config.with_name(f".{config.name}.{os.getpid()}")
     try:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -48,6 +55,30 @@ def pin(config: Path, stage: str, pushed: Pushed) -> None:
 def check(config: Path, stage: str, model: str) -> None:
     """Raise what ``pin`` would raise, before anything else is done."""
     _read(config, stage, model)
+
+
+def check_shadow(config: Path, stage: str, model: str, digest: str) -> None:
+    """Whether the bundle can be the shadow of what the stage serves.
+
+    Raises:
+        CommandError: as ``pin``; or nothing serves yet, or another model or this very bundle does.
+    """
+    _, chosen = _read(config, stage, model)
+    serving = {"name": model, **chosen["models"][model]} if chosen.get("models") else chosen.get("model", {})
+    where = f"{config}: context.coldpress.{stage}"
+    if not serving.get("digest"):
+        raise CommandError(
+            f"{where} serves no bundle yet, beside which there could be a shadow: pin one first."
+        )
+    if serving["name"] != model:
+        raise CommandError(
+            f"{where} serves {serving['name']}, and {model} is another model: it is no shadow of it."
+        )
+    if serving["digest"] == digest:
+        raise CommandError(
+            f"{where} serves this bundle already, as version {serving.get('version', 1)}, and it cannot be "
+            "its own shadow: push another one."
+        )
 
 
 def _read(config: Path, stage: str, model: str) -> tuple[Any, dict[str, Any]]:

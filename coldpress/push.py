@@ -11,7 +11,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from bundle.folder import verify
 from bundle.registry import Pushed, Registry
 from coldpress import aws
-from coldpress.pin import add_config_argument, check, pin
+from coldpress.errors import CommandError
+from coldpress.pin import add_config_argument, check, check_shadow, pin
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pin", metavar="STAGE", help="write version and digest into this stage of the configuration"
     )
+    parser.add_argument(
+        "--shadow",
+        type=_share,
+        metavar="SHARE",
+        help="with --pin: it shall get this share of the requests as well, as the stage's shadow, not serve",
+    )
     add_config_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
@@ -30,20 +37,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Push, pin if asked, and say what the registry holds now."""
     manifest = verify(options.bundle)
+    if options.shadow is not None and not options.pin:
+        raise CommandError("--shadow needs a stage whose requests it is a share of: add --pin STAGE.")
     if options.pin:
         check(options.config, options.pin, manifest.name)
+    if options.shadow is not None:
+        check_shadow(options.config, options.pin, manifest.name, manifest.digest)
     bucket = options.bucket or aws.stack_output(aws.REGISTRY_STACK, "BucketName")
     pushed = _push(Registry(bucket, aws.s3_client()), options.bundle)
     if options.pin:
-        pin(options.config, options.pin, pushed)
+        pin(options.config, options.pin, pushed, options.shadow)
     if options.json:
         sys.stdout.write(json.dumps({"bucket": bucket, **pushed._asdict()}) + "\n")
         return 0
     what = "is now" if pushed.created else "already was"
     sys.stdout.write(f"{pushed.name} {pushed.digest} {what} version {pushed.version} in s3://{bucket}\n")
     if options.pin:
-        sys.stdout.write(f"{options.config}: stage {options.pin} is pinned to it; deploy with `cdk deploy`\n")
+        what = "is pinned to it" if options.shadow is None else "has it as its shadow"
+        sys.stdout.write(f"{options.config}: stage {options.pin} {what}; deploy with `cdk deploy`\n")
     return 0
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no share: give a number above 0 and up to 1")
+    return share
 
 
 def _push(registry: Registry, bundle: Path) -> Pushed:

@@ -8,6 +8,7 @@ from typing import Any
 
 from coldpress import aws
 from coldpress.deployed import Deployed, Version, add_arguments, open_stage
+from coldpress.shadow import read_shadow
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(deployed: Deployed) -> dict[str, Any]:
-    stack, rollout = deployed.description, deployed.rollout()
+    stack, rollout, shadow = deployed.description, deployed.rollout(), read_shadow(deployed)
     return {
         "stack": deployed.stack,
         "stack_status": stack["StackStatus"],
@@ -43,6 +44,7 @@ def _read(deployed: Deployed) -> dict[str, Any]:
         "provisioned_concurrency": [config._asdict() for config in deployed.provisioned()],
         "alarms": {alarm["AlarmName"]: alarm["StateValue"] for alarm in deployed.alarms()},
         "rollout": rollout._asdict() if rollout else None,
+        "shadow": shadow._asdict() if shadow else None,
     }
 
 
@@ -74,6 +76,8 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  provisioned  {_provisioned(status)}"
     yield f"  rollout      {_rollout(status['rollout'])}"
     yield f"  alarms       {_alarms(status['alarms'])}"
+    if status["shadow"]:
+        yield f"  shadow       {_shadow(status['shadow'])}"
     for version in status["versions"]:
         share = status["traffic"].get(str(version["version"]))
         yield (
@@ -101,3 +105,14 @@ def _rollout(rollout: dict[str, Any] | None) -> str:
 def _alarms(alarms: dict[str, str]) -> str:
     bad = [f"{name} {state}" for name, state in alarms.items() if state != "OK"]
     return ", ".join(bad) or f"all {len(alarms)} OK"
+
+
+def _shadow(shadow: dict[str, Any]) -> str:
+    if not shadow["digest"]:
+        return f"its function {shadow['function']} is gone"
+    told = "nothing compared within a day"
+    if shadow["agreement"] is not None:
+        told = f"agreement {shadow['agreement']:.2%} within a day ({shadow['requests']} requests, "
+        told += f"{shadow['errors']} errors)"
+    which = f"version {shadow['version']}, digest {shadow['digest'][:12]}"
+    return f"{which}, {shadow['share']:.4g} of the requests: {told}"

@@ -78,6 +78,53 @@ def test_status_says_what_serves_and_what_is_kept(run: Any, stack: str, digests:
     assert f"     1  classifier version 1, digest {digests[0][:12]}, 1769 MB" in told
 
 
+def with_shadow(digests: list[str]) -> dict[str, Any]:
+    """What a stage has more that serves the second bundle, and has the first as its shadow."""
+    serving = template_of(digests[1], 2, {})["Resources"]["Function"]
+    properties = serving["Properties"]
+    variables = properties["Environment"]["Variables"]
+    shadow = {**variables, "COLDPRESS_VERSION": "1", "COLDPRESS_DIGEST": digests[0]}
+    variables = {
+        **variables,
+        "COLDPRESS_SHADOW_FUNCTION": {"Ref": "Shadow"},
+        "COLDPRESS_SHADOW_SHARE": "0.05",
+    }
+    return {
+        "Function": {**serving, "Properties": {**properties, "Environment": {"Variables": variables}}},
+        "Shadow": {**serving, "Properties": {**properties, "Environment": {"Variables": shadow}}},
+    }
+
+
+def test_a_shadow_is_told_of_with_its_figures(run: Any, account: Account, digests: list[str]) -> None:
+    account.deploy("s-shadow", digests[1], version=2, extra=with_shadow(digests))
+    _, told = run("status", "s-shadow")
+    assert f"shadow       version 1, digest {digests[0][:12]}, 0.05 of the requests: nothing compared" in told
+    assert "shadow:" not in run("doctor", "s-shadow")[1]
+    for version, name, values in (
+        ("1", "ShadowRequests", [1, 1, 1, 1]),
+        ("1", "ShadowErrors", [0, 0, 0, 1]),
+        ("1", "ShadowAgreement", [1, 1, 0.25]),
+        ("2", "ShadowTooLarge", [1]),
+        ("2", "ShadowFailures", [1]),
+    ):
+        dimensions = [{"Name": "Model", "Value": "classifier"}, {"Name": "Version", "Value": version}]
+        account.client("cloudwatch").put_metric_data(
+            Namespace="coldpress",
+            MetricData=[{"MetricName": name, "Dimensions": dimensions, "Value": value} for value in values],
+        )
+    _, told = run("status", "s-shadow")
+    assert "agreement 75.00% within a day (4 requests, 1 errors)" in told
+    (stage,) = json.loads(run("status", "s-shadow", "--json")[1])
+    assert (stage["shadow"]["version"], stage["shadow"]["agreement"]) == ("1", 0.75)
+    status, told = run("doctor", "s-shadow")
+    assert status == 1
+    assert "shadow: within a day the shadow failed on 1 of 4 requests" in told
+    assert "shadow: within a day 2 requests could not be sent to the shadow" in told
+    account.client("lambda").delete_function(FunctionName=stage["shadow"]["function"])
+    assert f"its function {stage['shadow']['function']} is gone" in run("status", "s-shadow")[1]
+    assert f"sends requests to {stage['shadow']['function']}, which is gone" in run("doctor", "s-shadow")[1]
+
+
 def test_rollback_goes_to_the_version_before_and_says_to_pin(
     run: Any, account: Account, stack: str, digests: list[str], tmp_path: Path
 ) -> None:

@@ -12,6 +12,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.handlers.bundles import write_bundle
+from tests.handlers.models import affine
+
 BIN = Path(sys.executable).parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -77,6 +80,36 @@ def test_push_prints_version_and_digest_and_pins(
     assert json.loads(again.stdout) == {**model, "bucket": bucket, "created": False}
 
 
+def test_a_shadow_is_pinned_beside_what_serves_until_it_serves(
+    run: Run, pressed: Path, bucket: str, tmp_path: Path
+) -> None:
+    def model() -> dict[str, Any]:
+        config = json.loads((tmp_path / "cdk.json").read_text())
+        found: dict[str, Any] = config["context"]["coldpress"]["dev"]["model"]
+        return found
+
+    second = write_bundle(tmp_path, affine(), name="classifier")
+    (tmp_path / "cdk.json").write_text(json.dumps({"context": {"coldpress": {"dev": {}}}}))
+    options = ["--bucket", bucket, "--pin", "dev"]
+    alone = run("push", str(second), *options, "--shadow", "0.05")
+    assert (alone.returncode, model_is_there(tmp_path)) == (2, False)
+    assert "serves no bundle yet, beside which there could be a shadow" in alone.stderr
+    run("push", str(pressed), *options)
+    itself = run("push", str(pressed), *options, "--shadow", "0.05")
+    assert itself.returncode == 2
+    assert "serves this bundle already, as version 1, and it cannot be its own shadow" in itself.stderr
+    done = run("push", str(second), *options, "--shadow", "0.05")
+    assert "cdk.json: stage dev has it as its shadow; deploy with `cdk deploy`" in done.stdout
+    live = {"name": "classifier", "version": 1, "digest": pressed.name}
+    assert model() == {**live, "shadow": {"version": 2, "digest": second.name, "share": 0.05}}
+    run("push", str(second), *options)
+    assert model() == {"name": "classifier", "version": 2, "digest": second.name}
+
+
+def model_is_there(folder: Path) -> bool:
+    return "model" in json.loads((folder / "cdk.json").read_text())["context"]["coldpress"]["dev"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -84,6 +117,7 @@ def test_push_prints_version_and_digest_and_pins(
         (["BUNDLE", "--bucket", "no-such-bucket"], "there is no bucket 'no-such-bucket'"),
         (["BUNDLE"], "there is no stack 'coldpress-registry'"),
         (["BUNDLE", "--bucket", "BUCKET", "--pin", "dev"], "cdk.json does not exist"),
+        (["BUNDLE", "--bucket", "BUCKET", "--shadow", "0.1"], "--shadow needs a stage whose requests"),
     ],
 )
 def test_wrong_input_is_one_sentence(
