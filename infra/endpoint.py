@@ -63,6 +63,7 @@ class ModelEndpoint(Construct):
         topic: who is told of alarms, in place of the configuration's e-mail address. Its policy must let
             CloudWatch publish.
         rollouts: what it shares with other models to bring new versions out. Without it, of its own.
+        dashboard: the page that it shares with other models. Without it, one of its own.
 
     Raises:
         InvalidConfig: a value cannot be deployed; the sentence names it.
@@ -80,6 +81,7 @@ class ModelEndpoint(Construct):
         key: kms.IKey | None = None,
         topic: sns.ITopic | None = None,
         rollouts: RolloutService | None = None,
+        dashboard: cloudwatch.Dashboard | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         where = f"ModelEndpoint {self.node.path}"
@@ -127,6 +129,7 @@ class ModelEndpoint(Construct):
             model=config.model,
             alarms=self.alarms,
             shadow=None if shadow is None else shadow.function,
+            dashboard=dashboard,
         )
 
     @property
@@ -156,7 +159,7 @@ class ModelEndpoint(Construct):
 
     @property
     def dashboard(self) -> cloudwatch.Dashboard:
-        """The endpoint's dashboard, to add widgets to."""
+        """The page that the endpoint is on, to add widgets to."""
         return self._dashboard.dashboard
 
     @property

@@ -13,6 +13,7 @@ from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
 from infra.constructs.cost_anomalies import CostAnomalies
+from infra.constructs.dashboard import build_dashboard
 from infra.constructs.image import pushed_image
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
@@ -64,6 +65,8 @@ class EndpointStack(Stack):
         )
         email = config.alarms.email
         topic = None if email is None else AlarmTopic(self, "Topic", email=email)
+        # One for all: CloudWatch bills each dashboard above three.
+        dashboard = build_dashboard(self, "Overview")
         rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
         image = None if config.image is None else pushed_image(self, config.image)
         return {
@@ -77,6 +80,7 @@ class EndpointStack(Stack):
                 key=key,
                 topic=topic if model.alarms.email == email else None,
                 rollouts=rollouts,
+                dashboard=dashboard,
             )
             for model in models
         }

@@ -14,6 +14,7 @@ from infra.constructs.companion_function import build_companion_function
 from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge, acknowledge_resource
+from infra.constructs.service_role import ServiceRole
 
 # The error by which the item function asks to be tried again (handlers/batch/item.py), and Lambda's own.
 _PASSING = [
@@ -59,7 +60,7 @@ class ModelBatch(Construct):
     ) -> lambda_.DockerImageFunction:
         log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=self._key)
         role = self._build_function_role(endpoint)
-        log_group.grant_write(role)
+        log_group.let_write(role)
         return build_companion_function(
             self,
             handler="handlers.batch.app.handler",
@@ -77,29 +78,29 @@ class ModelBatch(Construct):
             ),
         )
 
-    def _build_function_role(self, endpoint: lambda_.Function) -> iam.Role:
-        role = iam.Role(
+    def _build_function_role(self, endpoint: lambda_.Function) -> ServiceRole:
+        role = ServiceRole(
             self,
             "FunctionRole",
+            service="lambda",
             description="coldpress: reads requests, invokes versions, writes answers and its own log",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         versions = f"{endpoint.function_arn}:*"
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[versions]))
+        role.allow("lambda:InvokeFunction", on=[versions])
         acknowledge_resource(role, versions, "The versions of one function: the execution names one of them.")
         self._allow_objects(role)
         return role
 
     def _build_state_machine(self, buckets: list[str]) -> sfn.StateMachine:
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "Role",
+            service="states",
             description="coldpress: lists requests, has them answered, writes what became of them",
-            assumed_by=iam.ServicePrincipal("states.amazonaws.com"),
         )
         function = self.function.function_arn
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function]))
-        role.add_to_policy(iam.PolicyStatement(actions=["s3:ListBucket"], resources=buckets))
+        role.allow("lambda:InvokeFunction", on=[function])
+        role.allow("s3:ListBucket", on=buckets)
         # A ResultWriter uploads in parts.
         self._allow_objects(role, "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload")
         state_machine = sfn.StateMachine(
@@ -121,9 +122,8 @@ class ModelBatch(Construct):
         self._allow_children(role, state_machine)
         return state_machine
 
-    def _allow_objects(self, role: iam.Role, *more: str) -> None:
-        actions = ["s3:GetObject", "s3:PutObject", *more]
-        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=self._objects))
+    def _allow_objects(self, role: ServiceRole, *more: str) -> None:
+        role.allow("s3:GetObject", "s3:PutObject", *more, on=self._objects)
         for objects in self._objects:
             acknowledge_resource(
                 role,
@@ -133,8 +133,7 @@ class ModelBatch(Construct):
 
         if self._key is not None:
             # The function's variables, and the objects where the key is the buckets' as well.
-            actions = ["kms:Decrypt", "kms:GenerateDataKey"]
-            role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[self._key.key_arn]))
+            role.allow("kms:Decrypt", "kms:GenerateDataKey", on=[self._key.key_arn])
 
     def _allow_children(self, role: iam.Role, state_machine: sfn.StateMachine) -> None:
         """A Distributed Map runs each object as an execution of its own state machine."""

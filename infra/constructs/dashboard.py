@@ -17,7 +17,7 @@ class EndpointDashboard(Construct):
 
     What the handler measures itself arrives as embedded metrics (namespace ``coldpress``, dimensions
     ``Model`` and ``Version``); the rest is Lambda's, of the alias. Where there is a ``shadow``, one more row
-    says how it does.
+    says how it does. On a ``dashboard`` that it shares with other models, its name stands above.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -29,11 +29,15 @@ class EndpointDashboard(Construct):
         model: Model,
         alarms: list[cloudwatch.Alarm],
         shadow: lambda_.IFunction | None = None,
+        dashboard: cloudwatch.Dashboard | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._alias = alias
         self._model = model
-        self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
+        self.dashboard = dashboard or build_dashboard(self, "Dashboard")
+        if dashboard is not None:
+            title = cloudwatch.TextWidget(markdown=f"# {model.name}", width=24, height=1)
+            self.dashboard.add_widgets(title)
         self.dashboard.add_widgets(cloudwatch.AlarmStatusWidget(alarms=alarms, width=24, title="Alarms"))
         self.dashboard.add_widgets(self._build_latency(), self._build_requests())
         self.dashboard.add_widgets(self._build_errors(), self._build_cold_starts())
@@ -132,6 +136,11 @@ class EndpointDashboard(Construct):
                 ),
             ],
         )
+
+
+def build_dashboard(scope: Construct, construct_id: str) -> cloudwatch.Dashboard:
+    """An empty page."""
+    return cloudwatch.Dashboard(scope, construct_id, default_interval=Duration.hours(3))
 
 
 def _graph(title: str, metrics: list[cloudwatch.Metric]) -> cloudwatch.GraphWidget:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -14,6 +13,7 @@ from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.model_bucket import UPLOADS_PREFIX
 from infra.constructs.nag import acknowledge, acknowledge_resource
+from infra.constructs.service_role import ServiceRole
 
 ALIAS = "live"
 
@@ -82,31 +82,31 @@ class InferenceFunction(Construct):
         )
         self.alias = lambda_.Alias(self, "Alias", alias_name=ALIAS, version=self.function.current_version)
 
-    def _build_role(self, bucket: s3.IBucket, model: Model, key: kms.IKey | None) -> iam.Role:
-        role = iam.Role(
+    def _build_role(self, bucket: s3.IBucket, model: Model, key: kms.IKey | None) -> ServiceRole:
+        role = ServiceRole(
             self,
             "Role",
+            service="lambda",
             description=f"coldpress: reads the bundles and uploads of {model.name}, writes its own log",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         allow_bundles(role, bucket, model.name, uploads=["s3:GetObject", "s3:PutObject"], key=key)
-        self.log_group.grant_write(role)
+        self.log_group.let_write(role)
         return role
 
 
 def allow_bundles(
-    role: iam.Role, bucket: s3.IBucket, model: str, *, uploads: list[str], key: kms.IKey | None
+    role: ServiceRole, bucket: s3.IBucket, model: str, *, uploads: list[str], key: kms.IKey | None
 ) -> None:
     """Let ``role`` read a model's bundles, and do what ``uploads`` says with its uploads."""
     bundles = bucket.arn_for_objects(f"models/{model}/*")
     objects = bucket.arn_for_objects(f"{UPLOADS_PREFIX}{model}/*")
-    role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundles]))
-    role.add_to_policy(iam.PolicyStatement(actions=uploads, resources=[objects]))
+    role.allow("s3:GetObject", on=[bundles])
+    role.allow(*uploads, on=[objects])
     if key is not None:  # which encrypts its variables
-        role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
+        role.allow("kms:Decrypt", on=[key.key_arn])
     if bucket.encryption_key is not None:
         actions = ["kms:Decrypt", "kms:GenerateDataKey"] if "s3:PutObject" in uploads else ["kms:Decrypt"]
-        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[bucket.encryption_key.key_arn]))
+        role.allow(*actions, on=[bucket.encryption_key.key_arn])
     acknowledge_resource(
         role,
         bundles,

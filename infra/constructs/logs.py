@@ -5,6 +5,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.constructs.service_role import ServiceRole
+
 
 class ServiceLogGroup(logs.LogGroup):
     """A log group kept as long as the configuration says, encrypted with ``key`` if there is one.
@@ -29,6 +31,10 @@ class ServiceLogGroup(logs.LogGroup):
             encryption_key=key,
             removal_policy=RemovalPolicy.DESTROY,
         )
+
+    def let_write(self, role: ServiceRole) -> None:
+        """Let ``role`` write into it."""
+        role.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[self.log_group_arn])
 
 
 _RETENTION = {

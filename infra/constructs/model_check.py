@@ -12,6 +12,7 @@ from infra.constructs.companion_function import build_companion_function
 from infra.constructs.image import Image
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge_resource
+from infra.constructs.service_role import ServiceRole
 
 # The longest that Lambda offers; most of it would be spent waiting for provisioned concurrency.
 _TIMEOUT = Duration.minutes(15)
@@ -34,15 +35,15 @@ class Checker(Construct):
         super().__init__(scope, construct_id)
         self.key = key
         self.log_group = ServiceLogGroup(self, "Logs", retention_days=retention_days, key=key)
-        self.role = iam.Role(
+        self.role = ServiceRole(
             self,
             "Role",
+            service="lambda",
             description="coldpress: reads bundles, invokes new versions, writes its own log",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
-        self.log_group.grant_write(self.role)
+        self.log_group.let_write(self.role)
         if key is not None:
-            self.role.add_to_policy(iam.PolicyStatement(actions=["kms:Decrypt"], resources=[key.key_arn]))
+            self.role.allow("kms:Decrypt", on=[key.key_arn])
 
 
 class ModelCheck(Construct):

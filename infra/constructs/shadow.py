@@ -3,7 +3,6 @@
 import math
 
 from aws_cdk import Duration
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -14,6 +13,7 @@ from infra.constructs.image import Image
 from infra.constructs.inference_function import allow_bundles, model_environment
 from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.nag import acknowledge
+from infra.constructs.service_role import ServiceRole
 
 # Lambda's least: what waited longer for an environment is not compared.
 _OLDEST = Duration.seconds(60)
@@ -49,13 +49,13 @@ class ModelShadow(Construct):
         self._shadow = shadow
         model = config.model
         log_group = ServiceLogGroup(self, "Logs", retention_days=config.log_retention_days, key=key)
-        role = iam.Role(
+        role = ServiceRole(
             self,
             "Role",
+            service="lambda",
             description=f"coldpress: reads bundles and uploads for {model.name}'s shadow, writes its own log",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
-        log_group.grant_write(role)
+        log_group.let_write(role)
         allow_bundles(role, bucket, model.name, uploads=["s3:GetObject"], key=key)
         self.function = build_companion_function(
             self,
@@ -94,9 +94,6 @@ class ModelShadow(Construct):
             "COLDPRESS_SHADOW_SHARE": str(self._shadow.share),
         }
 
-    def allow(self, role: iam.Role) -> None:
+    def allow(self, role: ServiceRole) -> None:
         """Let ``role`` invoke it."""
-        statement = iam.PolicyStatement(
-            actions=["lambda:InvokeFunction"], resources=[self.function.function_arn]
-        )
-        role.add_to_policy(statement)
+        role.allow("lambda:InvokeFunction", on=[self.function.function_arn])

@@ -58,6 +58,21 @@ class Template:
         functions = [alias["Properties"]["FunctionName"]["Ref"] for alias in self.all(_ALIAS).values()]
         return [self.content["Resources"][name]["Properties"] for name in functions]
 
+    def rights(self, role: str | None = None) -> list[dict[str, Any]]:
+        """The statements of what the role of this logical id may do, or of what all may do."""
+        found = []
+        for name, body in self.content["Resources"].items():
+            properties = body.get("Properties", {})
+            if body["Type"] == "AWS::IAM::Role" and role in (None, name):
+                documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+            elif body["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+                is_its = role is None or {"Ref": role} in properties["Roles"]
+                documents = [properties["PolicyDocument"]] if is_its else []
+            else:
+                continue
+            found += [statement for document in documents for statement in document["Statement"]]
+        return found
+
     def http_document(self) -> dict[str, Any]:
         """Of the HTTP API."""
         document: dict[str, Any] = self.properties("AWS::ApiGatewayV2::Api")["Body"]

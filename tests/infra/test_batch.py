@@ -41,15 +41,12 @@ def statements(template: Any, description: str) -> set[tuple[str, str]]:
         if body["Properties"]["Description"].startswith(f"coldpress: {description}")
     ]
     found = set()
-    for policy in template.all("AWS::IAM::Policy").values():
-        if {"Ref": role} not in policy["Properties"]["Roles"]:
-            continue
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-            actions, resources = (
-                value if isinstance(value, list) else [value]
-                for value in (statement["Action"], statement["Resource"])
-            )
-            found |= {(action, text(resource)) for action in actions for resource in resources}
+    for statement in template.rights(role):
+        actions, resources = (
+            value if isinstance(value, list) else [value]
+            for value in (statement["Action"], statement["Resource"])
+        )
+        found |= {(action, text(resource)) for action in actions for resource in resources}
     return found
 
 

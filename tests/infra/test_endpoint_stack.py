@@ -31,13 +31,8 @@ def function(template: Any) -> dict[str, Any]:
 
 def policies(template: Any) -> list[Any]:
     """What the function that answers requests may do."""
-    role = {"Ref": function(template)["Role"]["Fn::GetAtt"][0]}
-    return [
-        statement
-        for policy in template.all("AWS::IAM::Policy").values()
-        if role in policy["Properties"]["Roles"]
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-    ]
+    found: list[Any] = template.rights(function(template)["Role"]["Fn::GetAtt"][0])
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -77,12 +77,7 @@ def test_a_key_encrypts_variables_and_logs_and_the_role_may_use_it(synthesise: S
     assert inference(template)["KmsKeyArn"] == KEY
     groups = template.all("AWS::Logs::LogGroup").values()
     assert {group["Properties"].get("KmsKeyId") for group in groups} == {KEY}
-    statements = [
-        statement
-        for policy in template.all("AWS::IAM::Policy").values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if statement["Resource"] == KEY
-    ]
+    statements = [statement for statement in template.rights() if statement["Resource"] == KEY]
     assert statements
     assert {str(one["Action"]) for one in statements} == {"kms:Decrypt"}
 
@@ -112,12 +107,8 @@ def test_nothing_may_do_everything(synthesise: Synthesise) -> None:
     template = stack(
         synthesise, api="rest", provisioned_concurrency={}, kms_key_arn=KEY, alarms={"email": "a@example.com"}
     )
-    statements = [
-        statement
-        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
-        for policy in template.all(kind).values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-    ]
+    statements = template.rights()
+    assert statements
     actions = {
         action
         for statement in statements

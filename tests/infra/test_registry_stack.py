@@ -76,8 +76,7 @@ def test_a_key_of_ones_own_encrypts_the_bucket_and_who_reads_it_may_use_it(
     ]
     used = {
         str(statement["Action"])
-        for policy in templates.stack("coldpress-dev").all("AWS::IAM::Policy").values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        for statement in templates.stack("coldpress-dev").rights()
         if statement["Resource"] == KEY
     }
     # The function puts uploads too; the check reads only.

@@ -179,12 +179,7 @@ def test_the_check_may_do_what_it_does_and_no_more(full: Any) -> None:
     endpoint, _ = function(full, "answers")
     _, check = function(full, "checks")
     role = check["Role"]["Fn::GetAtt"][0]
-    policy = [
-        statement
-        for body in full.all("AWS::IAM::Policy").values()
-        if {"Ref": role} in body["Properties"]["Roles"]
-        for statement in body["Properties"]["PolicyDocument"]["Statement"]
-    ]
+    policy = full.rights(role)
     allowed = {
         action: statement["Resource"]
         for statement in policy
@@ -230,11 +225,7 @@ def test_a_new_version_changes_nothing_that_a_rollback_could_not_pass(
     next_one = synthesise({**STAGE, "model": model}).stack("coldpress-dev")
     assert next_one.all("Custom::ModelCheck") == full.all("Custom::ModelCheck")
     check, _ = function(full, "checks")
-    policies = [
-        [body["Properties"] for body in template.all("AWS::IAM::Policy").values()]
-        for template in (full, next_one)
-    ]
-    assert policies[0] == policies[1]
+    assert next_one.rights() == full.rights()
     assert function(next_one, "checks")[0] == check
 
 
@@ -299,7 +290,7 @@ def test_without_provisioned_concurrency_it_serves_from_zero(plain: Any) -> None
     _, check = function(plain, "checks")
     assert check["Environment"]["Variables"]["COLDPRESS_PROVISIONED"] == "0"
     # What removes the provisioned concurrency of the time before is still there, and may.
-    assert "lambda:DeleteProvisionedConcurrencyConfig" in json.dumps(plain.all("AWS::IAM::Policy"))
+    assert "lambda:DeleteProvisionedConcurrencyConfig" in json.dumps(plain.rights())
 
 
 # Earlier versions

@@ -57,12 +57,7 @@ def test_the_endpoint_knows_it_and_may_invoke_it_alone(template: Any) -> None:
     assert variables["COLDPRESS_SHADOW_FUNCTION"] == {"Ref": name}
     assert variables["COLDPRESS_SHADOW_SHARE"] == "0.25"
     role = live["Role"]["Fn::GetAtt"][0]
-    (policy,) = [
-        body["Properties"]["PolicyDocument"]["Statement"]
-        for body in template.all("AWS::IAM::Policy").values()
-        if {"Ref": role} in body["Properties"]["Roles"]
-    ]
-    (invoke,) = [one for one in policy if one["Action"] == "lambda:InvokeFunction"]
+    (invoke,) = [one for one in template.rights(role) if one["Action"] == "lambda:InvokeFunction"]
     assert text(invoke["Resource"]) == f"<{name}.Arn>"
 
 
