@@ -72,13 +72,17 @@ def start(machine: str, job: dict[str, Any], output: Place, retry: str | None) -
 
 
 def running(machine: str) -> list[Run]:
-    """The runs under way."""
-    pages = aws.client("stepfunctions").get_paginator("list_executions")
-    return [
-        Run(execution["name"], execution["executionArn"])
-        for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING")
-        for execution in page["executions"]
-    ]
+    """The runs under way; none where the state machine is gone."""
+    client = aws.client("stepfunctions")
+    pages = client.get_paginator("list_executions")
+    try:
+        return [
+            Run(execution["name"], execution["executionArn"])
+            for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING")
+            for execution in page["executions"]
+        ]
+    except client.exceptions.StateMachineDoesNotExist:
+        return []
 
 
 def results_of(output: Place, name: str) -> Place:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from bundle.errors import NotFound
 from bundle.registry import Registry
 from coldpress import aws
@@ -230,6 +232,27 @@ def shadow(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
         )
 
 
+def batch(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Buckets of batches that are not there, or in a region that Step Functions does not write into."""
+    s3 = aws.s3_client()
+    for bucket in deployed.output("BatchBuckets").split():
+        try:
+            region = s3.head_bucket(Bucket=bucket).get("BucketRegion", s3.meta.region_name)
+        except ClientError as error:
+            if aws.error_code(error) != "404":
+                raise
+            yield (
+                f"there is no bucket {bucket}, which batches may touch: make it, or take it out of "
+                "batch.buckets, and deploy."
+            )
+            continue
+        if region != s3.meta.region_name:
+            yield (
+                f"the bucket {bucket} is in {region}, and a batch writes into its own region only: name one "
+                f"in {s3.meta.region_name} in batch.buckets, and deploy."
+            )
+
+
 CHECKS: dict[str, Check] = {
     "stack": stack_status,
     "digest": digest,
@@ -241,6 +264,7 @@ CHECKS: dict[str, Check] = {
     "drift": drift,
     "golden check": golden,
     "labels": labels,
+    "batch": batch,
     "shadow": shadow,
 }
 

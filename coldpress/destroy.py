@@ -6,6 +6,7 @@ import sys
 from botocore.exceptions import ClientError, WaiterError
 
 from coldpress import aws
+from coldpress.batch_runs import running
 from coldpress.deployed import Deployed, add_stack_argument, open_stage
 from coldpress.errors import CommandError
 
@@ -49,6 +50,11 @@ def _check_may_go(stage: list[Deployed]) -> None:
             raise CommandError(
                 f"CodeDeploy's deployment {rollout.id} is running: end it with `coldpress rollback {stack}` "
                 "first."
+            )
+        machine = deployed.output("BatchArn")
+        for run in running(machine) if machine else []:
+            raise CommandError(
+                f"the batch {run.name} is running: wait for its end, or stop it with `{run.stop_command}`."
             )
 
 

@@ -236,4 +236,7 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     "AWS::Logs::LogGroup": _log_group,
     "AWS::S3::Bucket": lambda r: r.service("s3").head_bucket(Bucket=r.physical_id),
     "AWS::SNS::Topic": lambda r: r.service("sns").get_topic_attributes(TopicArn=r.physical_id),
+    "AWS::StepFunctions::StateMachine": lambda r: r.service("stepfunctions").describe_state_machine(
+        stateMachineArn=r.physical_id
+    ),
 }

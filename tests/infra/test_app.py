@@ -92,21 +92,24 @@ ALWAYS = {
     "Serverless-LambdaDLQ",
     "Serverless-LambdaTracing",
 }
+# Alarms by e-mail, batches, a shadow.
+OF_EVERYTHING = {
+    "Serverless-SNSRedrivePolicy",
+    "AwsSolutions-SF1",
+    "AwsSolutions-SF2",
+    "Serverless-StepFunctionStateMachineXray",
+    "Serverless-LambdaAsyncFailureDestination",
+}
 
 
 @pytest.mark.parametrize(
     ("stage", "more"),
     [
         ({"model": MODEL, "authorization": "none"}, set()),
-        (everything.HTTP, {"Serverless-SNSRedrivePolicy"}),
+        (everything.HTTP, OF_EVERYTHING),
         (
             everything.REST,
-            {
-                "Serverless-SNSRedrivePolicy",
-                "Serverless-APIGWXrayEnabled",
-                "AwsSolutions-APIG2",
-                "AwsSolutions-APIG6",
-            },
+            OF_EVERYTHING | {"Serverless-APIGWXrayEnabled", "AwsSolutions-APIG2", "AwsSolutions-APIG6"},
         ),
         (
             {"model": MODEL, "api": "rest"},
