@@ -50,6 +50,8 @@ ROUTES: "dict[str, tuple[str, Endpoint]]" = {
 }
 # Names a body that was too large to be sent (uploads.py).
 UPLOAD_HEADER = "coldpress-upload"
+# A request that has it is told the CPU that answered, in the answer's header of the same name (cpu.py).
+CPU_HEADER = "coldpress-cpu"
 _INFERENCES = ("/infer", ":predict", ":classify", ":regress", ":transform")
 _MODELS = ("/v1/models/", "/v2/models/")
 

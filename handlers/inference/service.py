@@ -4,7 +4,7 @@ from handlers.inference import log
 from handlers.inference.encodings import compress, inflate
 from handlers.inference.errors import NotFound, RequestError, TransformError, UnsupportedMediaType
 from handlers.inference.messages import Request, Response, json_response
-from handlers.inference.routes import UPLOAD_HEADER, dispatch, routes_with, unquoted
+from handlers.inference.routes import CPU_HEADER, UPLOAD_HEADER, dispatch, routes_with, unquoted
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class Service:
 
     def answer(self, request: Request) -> Response:
         """The answer; an error is ``{"error": "one sentence"}``. Raises nothing."""
+        response = self._answer(request)
+        if CPU_HEADER in request.headers:
+            from handlers.inference.cpu import describe  # noqa: PLC0415 - few requests ask
+
+            response.headers[CPU_HEADER] = describe()
+        return response
+
+    def _answer(self, request: Request) -> Response:
         try:
             response = dispatch(self.model, self._prepared(request), self._routes)
             return compress(response, request.headers.get("accept-encoding"))

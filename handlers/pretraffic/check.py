@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from bundle.errors import BundleError
 from bundle.layout import MANIFEST_FILE
 from bundle.served import read_manifest
 from handlers import direct
+from handlers.inference.routes import CPU_HEADER
 from handlers.pretraffic.requests import NoAnswer, fits, read_answer, to_event
 from handlers.pretraffic.samples import Sample, read_samples
 from handlers.tolerance import allowed_difference, difference
@@ -22,7 +22,6 @@ _OVERHEAD_MS = 100.0
 # Provisioned concurrency: Application Auto Scaling asks for it within a minute or two, and Lambda may take
 # some minutes. Who waits longer delays a deployment that serves on demand meanwhile.
 _UNTIL_ASKED_S, _UNTIL_READY_S, _POLL_S = 180.0, 600.0, 2.0
-_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm", "sve")
 
 
 class Settings(NamedTuple):
@@ -100,7 +99,6 @@ class Check:
         Raises:
             Failed: the version must not serve.
         """
-        self.record["cpu"] = cpu()
         golden = self._read_bundle()
         if self._settings.is_provisioned:
             self.record["provisioned"] = self._wait_until_provisioned()
@@ -194,14 +192,11 @@ class Check:
             reply: dict[str, Any] = direct.invoke(self._lambda, settings.function, settings.version, event)
         except direct.FunctionFailed as failed:
             raise Failed(f"the version fails: {failed} (see the endpoint's log).") from None
+        self._keep_cpu((reply.get("headers") or {}).get(CPU_HEADER))
         return reply
 
-
-def cpu() -> dict[str, Any]:
-    """The CPU that this check runs on, and what of it decides how models run; Lambda's hosts differ."""
-    fields: dict[str, str] = {}
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
-    flags = set((fields.get("flags") or fields.get("Features") or "").split())
-    return {"model": fields.get("model name", ""), "flags": [flag for flag in _FLAGS if flag in flags]}
+    def _keep_cpu(self, described: str | None) -> None:
+        """Environments of one version may be on hosts with other CPUs, and give other answers."""
+        seen = self.record.setdefault("cpus", [])
+        if described is not None and json.loads(described) not in seen:
+            seen.append(json.loads(described))

@@ -11,6 +11,7 @@ from typing import Any
 from handlers import direct
 from handlers.inference.protocols.binary import HEADER, decode_tensor, encode_tensor
 from handlers.inference.protocols.oip import DATATYPES
+from handlers.inference.routes import CPU_HEADER
 from handlers.inference.tensor import Tensor
 
 # Lambda carries 6 MB each way, and base64 makes three bytes four; a little is left for the event around it.
@@ -42,7 +43,7 @@ def to_event(model: str, inputs: dict[str, Tensor]) -> dict[str, Any]:
     header = json.dumps({"inputs": described, "parameters": {"binary_data_output": True}}).encode()
     return direct.http_event(
         f"/v2/models/{model}/infer",
-        headers={"content-type": "application/octet-stream", HEADER: str(len(header))},
+        headers={"content-type": "application/octet-stream", HEADER: str(len(header)), CPU_HEADER: "1"},
         body=b"".join([header, *blobs.values()]),
     )
 

@@ -1,6 +1,7 @@
 import gzip
 import json
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -141,6 +142,17 @@ def test_long_answers_are_compressed_for_who_accepts_it(make_service, accepted, 
 )
 def test_a_label_is_known_where_its_own_route_brought_the_request(affine_service, path, route, status):
     assert affine_service.answer(Request("GET", path, route=route)).status == status
+
+
+def test_who_asks_is_told_the_cpu_that_answered(affine_service):
+    told = ask(affine_service, "POST", "/v1/models/toy:predict", ROWS, coldpress_cpu="1")
+    assert told.body == ANSWER
+    machine = Path("/proc/cpuinfo").read_text()
+    cpu = json.loads(told.headers["coldpress-cpu"])
+    assert cpu["flags"]
+    assert all(word in machine for word in [cpu["model"], *cpu["flags"]])
+    assert "coldpress-cpu" in ask(affine_service, "GET", "/nothing", coldpress_cpu="1").headers
+    assert "coldpress-cpu" not in ask(affine_service, "POST", "/v1/models/toy:predict", ROWS).headers
 
 
 def test_a_gzip_bomb_is_refused(affine_service):
