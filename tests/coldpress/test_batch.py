@@ -1,7 +1,12 @@
 """`coldpress batch` where it cannot go on, against a stage in the emulator; tests/e2e has how it does."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 
 from coldpress.main import main
 from emulator.server import Emulator
+from examples.deployment import BIN
 from tests.coldpress.stages import Account, template_of
 
 DATA = "batch-data"
@@ -167,6 +173,33 @@ def test_a_running_batch_has_its_output_to_itself_and_keeps_its_stage(run: Any, 
     assert machine not in [
         entry["stateMachineArn"] for entry in client.list_state_machines()["stateMachines"]
     ]
+
+
+def test_how_far_it_is_shows_on_a_terminal_and_an_interrupt_ends_the_waiting_only(account: Account) -> None:
+    controller, terminal = pty.openpty()
+    command = [str(BIN / "coldpress"), "batch", f"s3://{DATA}/in/", f"s3://{DATA}/aside/", "with"]
+    with subprocess.Popen(
+        [*command, "--path", "/wait"],
+        stderr=terminal,
+        # A shell starts what runs in its background with SIGINT ignored, tests and all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
+    ) as process:
+        os.close(terminal)
+        told = b""
+        while b"starting" not in told:
+            told += os.read(controller, 4096)
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # how a terminal ends
+            while more := os.read(controller, 4096):
+                told += more
+    os.close(controller)
+    assert process.returncode == 130
+    client, machine = account.client("stepfunctions"), account.output("with", "BatchArn")
+    pages = client.list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+    (execution,) = pages["executions"]
+    stop = f"aws stepfunctions stop-execution --execution-arn {execution['executionArn']}"
+    assert f"{execution['name']} goes on in AWS; this ends it: {stop}" in told.decode()
+    client.stop_execution(executionArn=execution["executionArn"])
 
 
 def test_doctor_misses_a_bucket(run: Any) -> None:
