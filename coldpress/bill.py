@@ -20,6 +20,7 @@ _RANGE_BYTES = 8 * 1024**2  # of the ranged GETs by which a bundle is fetched
 _LOG_BYTES = 330 + 490 + 480 + 5 * 26
 # What a stage without provisioned concurrency has.
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
+SHADOW_METRICS = 7
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
 SAGEMAKER_MAX_GB = 6
@@ -43,6 +44,7 @@ class Workload:
     cold_share: float = 0.01
     alarms: int = ALARMS
     api: Literal["http", "rest"] = "http"
+    shadow: float = 0.0  # the share of the requests that a second version answers as well
 
     @property
     def requests(self) -> float:
@@ -185,7 +187,21 @@ def _around(work: Workload, prices: Prices, *, starts: float) -> Bill:
         "watching": _watching(work, prices),
         "S3 and image": _storage(work, prices)
         + prices.s3_get.of(starts * (1 + math.ceil(work.model_bytes / _RANGE_BYTES))),
+        **({"shadow": _shadow(work, prices)} if work.shadow else {}),
     }
+
+
+def _shadow(work: Workload, prices: Prices) -> float:
+    """A second version on demand: its requests and their duration, logs, and the metrics of both."""
+    requests = work.requests * work.shadow
+    log_gb = requests * _LOG_BYTES / _GB
+    return (
+        prices.lambda_request.of(requests)
+        + prices.duration(work.architecture).of(requests * work.billed_s * work.memory_gb)
+        + prices.log_ingestion.of(log_gb)
+        + prices.log_storage.of(log_gb)
+        + prices.metric.of(SHADOW_METRICS)
+    )
 
 
 def _api(work: Workload, prices: Prices) -> float:

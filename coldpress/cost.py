@@ -54,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of the requests on demand that wait for a new environment (default: 0.01)",
     )
+    add("--shadow", type=_share, default=0.0, metavar="SHARE", help="that a second version answers as well")
     add(
         "--provisioned",
         type=int,
@@ -118,6 +119,7 @@ def _workload(options: argparse.Namespace) -> Workload:
         model_bytes=manifest.after.size_bytes if manifest else 0,
         cold_share=options.cold_share,
         api=options.api,
+        shadow=options.shadow,
     )
 
 

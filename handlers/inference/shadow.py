@@ -88,8 +88,11 @@ class Shadow:
         if kept is not None:
             try:
                 self._post(kept, payload, due)
-            except OSError:
-                pass  # its other end closed it, as it may while this environment is frozen
+            except OSError as error:
+                # Its other end may have closed it while this environment was frozen. What only takes too long
+                # may have arrived, and is not sent twice.
+                if isinstance(error, TimeoutError) or time.monotonic() > due:
+                    raise
             else:
                 return
         self._post(self._connect(due), payload, due)

@@ -56,6 +56,17 @@ def test_on_demand_is_what_one_reckons_by_hand() -> None:
     }
 
 
+def test_a_shadow_is_what_one_reckons_by_hand() -> None:
+    requests = 2_628_000 * 0.05
+    prices = prices_of("us-east-1")
+    cost = bill.on_demand(replace(WORK, shadow=0.05), prices)
+    gb_seconds = requests * 0.1 * 2
+    logs = requests * 1430 / 1e9
+    wanted = requests * 0.20 / 1e6 + gb_seconds * 0.0000166667 + logs * (0.50 + 0.03) + 7 * 0.30
+    assert cost.pop("shadow") == pytest.approx(wanted)
+    assert cost == bill.on_demand(WORK, prices)
+
+
 def test_provisioned_is_what_one_reckons_by_hand() -> None:
     # One environment, and a load of 0.1 Erlang: 0.1 / 1.1 of the requests find it busy.
     cost = bill.provisioned(WORK, prices_of("us-east-1"), [1] * 24)

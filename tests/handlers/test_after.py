@@ -23,6 +23,7 @@ class Lambda:
         self.status = 202
         self.taken: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.connections: set[tuple[str, int]] = set()
+        self.closes = False
         self.is_open = threading.Event()
         self.is_open.set()
         recorder = self
@@ -39,6 +40,7 @@ class Lambda:
                 self.send_header("content-length", "0")
                 self.send_header("x-amzn-errortype", "AccessDeniedException:http://internal/")
                 self.end_headers()
+                self.close_connection = recorder.closes
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -149,6 +151,14 @@ def test_the_share_is_decided_by_the_callers_id(scripted, start, affine_bundle, 
     assert len(lambda_.connections) == 1
 
 
+def test_a_connection_that_was_closed_meanwhile_is_made_again(scripted, start, affine_bundle, lambda_, capfd):
+    lambda_.closes = True
+    serve(scripted, start, variables(affine_bundle, lambda_.address), asking("1"), asking("2"), asking("3"))
+    assert lambda_.ids == ["1", "2", "3"]
+    assert len(lambda_.connections) == 3
+    assert metrics(capfd.readouterr().out, "ShadowFailures") == []
+
+
 def test_only_answers_of_the_model_are_sent(scripted, start, affine_bundle, lambda_):
     wrong = asking("1", '{"instances": "no"}')
     described = asking("2", "{}", path="/v2/repository/index")
@@ -187,6 +197,8 @@ def test_a_lambda_that_does_not_answer_is_left_after_half_a_second(
     answers = serve(scripted, start, variables(affine_bundle, lambda_.address), asking("1"), asking("2"))
     assert len(answers) == 2
     assert len(metrics(capfd.readouterr().out, "ShadowFailures")) == 2
+    lambda_.is_open.set()
+    assert lambda_.ids.count("1") <= 1
 
 
 def test_what_lambda_does_not_carry_is_not_sent_and_counted(scripted, start, affine_bundle, lambda_, capfd):

@@ -76,5 +76,26 @@ def test_answers_do_not_import_what_takes_uploads(modules):
     assert "handlers.inference.uploads" not in modules
 
 
+def test_nothing_of_a_shadow_is_imported_without_one(affine_bundle):
+    script = f"""
+import sys
+sys.path[:0] = {[str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]!r}
+from handlers.inference.function import Function
+event = {{"version": "2.0", "rawPath": "/v1/models/toy:predict", "body": '{{"instances": [[1, 2, 3]]}}'}}
+event["requestContext"] = {{"http": {{"method": "POST"}}}}
+function = Function({{"COLDPRESS_BUNDLE_DIR": {str(affine_bundle)!r}}})
+assert function.after is None
+assert function.answer(event, "1").status == 200
+print(*sorted(sys.modules), sep=chr(10), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
+    )
+    modules = set(done.stderr.split())
+    assert "handlers.inference.function" in modules
+    assert not modules & {"handlers.inference.after", "handlers.inference.shadow", "handlers.inference.fetch"}
+    assert not modules.intersection(FORBIDDEN)
+
+
 def test_answers_do_not_import_the_description(modules):
     assert not [name for name in modules if name.startswith("handlers.inference.description")]
