@@ -149,7 +149,7 @@ def _check_nothing_else_writes(machine: str, output: Place) -> None:
 
 
 def _wait(started: Run) -> Any:
-    """The ended execution; how far it is shows on a terminal."""
+    """The execution that came to its end; how far it is shows on a terminal."""
     console = Console(stderr=True)
     try:
         with console.status(f"{started.name}: starting") as status:
@@ -164,15 +164,15 @@ def _wait(started: Run) -> Any:
     except KeyboardInterrupt:
         sys.stderr.write(f"{started.name} goes on in AWS; this ends it: {started.stop_command}\n")
         raise
+    if told["status"] != "SUCCEEDED" and told.get("error") != "ObjectsFailed":
+        why = f"{told.get('error') or 'nobody says why'}: {told.get('cause') or 'no cause'}"
+        raise CommandError(
+            f"{started.name} is {told['status']} ({why}): read its history in Step Functions, {started.arn}."
+        )
     return told
 
 
 def _tell(started: Run, ended: Any, output: Place, *, as_json: bool) -> int:
-    if ended["status"] not in ("SUCCEEDED", "FAILED") or ended.get("error") not in (None, "ObjectsFailed"):
-        raise CommandError(
-            f"{started.name} is {ended['status']} ({ended.get('error')}: {ended.get('cause')}): read its "
-            f"history in Step Functions, {started.arn}."
-        )
     job, failures = json.loads(ended["input"]), read_failures(output, started.name)
     report = {
         "run": started.name,

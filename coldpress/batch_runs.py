@@ -28,10 +28,11 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A batch that was started."""
+    """A batch that was started, and boto3's client of Step Functions."""
 
     name: str
     arn: str
+    client: Any
 
     @property
     def stop_command(self) -> str:
@@ -40,15 +41,15 @@ class Run(NamedTuple):
 
     def describe(self) -> Any:
         """The execution as DescribeExecution has it."""
-        return aws.client("stepfunctions").describe_execution(executionArn=self.arn)
+        return self.client.describe_execution(executionArn=self.arn)
 
     def counts(self) -> dict[str, int]:
         """How many objects are how far, as DescribeMapRun has it; empty before the first is read."""
-        client = aws.client("stepfunctions")
-        map_runs = client.list_map_runs(executionArn=self.arn)["mapRuns"]
+        map_runs = self.client.list_map_runs(executionArn=self.arn)["mapRuns"]
         if not map_runs:
             return {}
-        found: dict[str, int] = client.describe_map_run(mapRunArn=map_runs[0]["mapRunArn"])["itemCounts"]
+        told = self.client.describe_map_run(mapRunArn=map_runs[0]["mapRunArn"])
+        found: dict[str, int] = told["itemCounts"]
         return found
 
 
@@ -68,7 +69,7 @@ def start(machine: str, job: dict[str, Any], output: Place, retry: str | None) -
         told["failures"] = {"bucket": failures.bucket, "key": failures.prefix}
     client = aws.client("stepfunctions")
     started = client.start_execution(stateMachineArn=machine, name=name, input=json.dumps(told))
-    return Run(name, started["executionArn"])
+    return Run(name, started["executionArn"], client)
 
 
 def running(machine: str) -> list[Run]:
@@ -77,7 +78,7 @@ def running(machine: str) -> list[Run]:
     pages = client.get_paginator("list_executions")
     try:
         return [
-            Run(execution["name"], execution["executionArn"])
+            Run(execution["name"], execution["executionArn"], client)
             for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING")
             for execution in page["executions"]
         ]
