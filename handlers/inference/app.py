@@ -5,7 +5,8 @@ is loaded when this module is imported, which is Lambda's init phase. Where that
 one sentence, Lambda reports an init error, and no request is ever answered.
 
 Only what this function returns is sent. So a run that is late is ended and answered 504, as in the image, but
-code that does not come back by itself is ended by Lambda, without a sentence.
+code that does not come back by itself is ended by Lambda, without a sentence. And nothing is done after an
+answer (after.py): no shadow gets a request.
 """
 
 import os
