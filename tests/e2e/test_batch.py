@@ -64,6 +64,7 @@ def deployment(cloud: Cloud, tmp_path: Path) -> Deployment:
     return deployment
 
 
+@pytest.mark.slow
 def test_a_pile_of_objects_is_answered_and_what_failed_is_done_again(deployment: Deployment) -> None:
     bucket = Bucket()
     for number in range(OBJECTS):
@@ -73,6 +74,9 @@ def test_a_pile_of_objects_is_answered_and_what_failed_is_done_again(deployment:
     assert progress == ""  # nobody looks
     report = json.loads(told)
     assert (report["answered"], report["failed"]) == (OBJECTS - len(BROKEN), len(BROKEN))
+    client: Any = boto3.client("stepfunctions")
+    cause = client.describe_execution(executionArn=report["execution"])["cause"]
+    assert cause == f"3 objects failed, and {report['results']}failures.json says why."
     failures = bucket.read(f"out/_batch/{report['run']}/failures.json")
     assert [failure["Key"] for failure in failures] == [f"in/{number:02}.json" for number in sorted(BROKEN)]
     assert all("but the model takes [batch, 3]" in failure["Error"] for failure in failures)
@@ -102,7 +106,6 @@ def test_a_pile_of_objects_is_answered_and_what_failed_is_done_again(deployment:
     machine = deployment.output("BatchArn")
     deployment.change(batch=None)
     deployment.deploy()
-    client: Any = boto3.client("stepfunctions")
     assert machine not in [
         entry["stateMachineArn"] for entry in client.list_state_machines()["stateMachines"]
     ]
