@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -41,10 +42,10 @@ class Gateway:
         try:
             answer = self._answer(api, request, f"/{path}")
         except Refused as refused:
-            answer = _message(refused.status, refused.message)
+            answer = _message(refused.status, refused.message, api.refusal_headers(f"/{path}"))
         except Exception:  # noqa: BLE001 - a bug, or a stack that makes no sense: the client gets what AWS gives
             _log.exception("%s %s", request.method, request.raw_path)
-            answer = _message(*api.WORDS.failed)
+            answer = _message(*api.WORDS.failed, api.refusal_headers(f"/{path}"))
         cors = api.cors_headers(request)
         if not cors:
             return answer
@@ -118,10 +119,9 @@ def _respond(api: HttpApi | RestApi, routed: Routed, result: Result) -> HttpResp
         raise Refused(*api.WORDS.failed) from None
 
 
-def _message(status: int, message: str) -> HttpResponse:
-    return HttpResponse(
-        status, json.dumps({"message": message}).encode(), [("content-type", "application/json")]
-    )
+def _message(status: int, message: str, headers: Sequence[tuple[str, str]] = ()) -> HttpResponse:
+    body = json.dumps({"message": message}).encode()
+    return HttpResponse(status, body, [("content-type", "application/json"), *headers])
 
 
 def _url(request: HttpRequest) -> str:

@@ -91,6 +91,10 @@ class HttpApi:
             ]
         return HttpResponse(204, b"", headers)
 
+    def refusal_headers(self, _path: str) -> list[tuple[str, str]]:
+        """None of their own: ``cors_headers`` are those of every answer."""
+        return []
+
     def cors_headers(self, request: HttpRequest) -> list[tuple[str, str]]:
         """What every answer to a page of an allowed origin carries."""
         cors: dict[str, Any] = self._api.cors_configuration or {}  # type: ignore[assignment]

@@ -6,7 +6,7 @@ from typing import Any
 from moto.apigateway.models import APIGatewayBackend, RestAPI, Stage, UsagePlan, apigateway_backends
 
 from emulator import settings
-from emulator.events import Event, HttpRequest
+from emulator.events import Event, HttpRequest, HttpResponse
 from emulator.rest_events import RestTarget, to_event, to_response
 from emulator.routed import Caller, Refused, Routed, Words, function_arn
 from emulator.routes import best
@@ -83,8 +83,29 @@ class RestApi:
             response=to_response,
         )
 
-    def preflight(self, _request: HttpRequest, _path: str) -> None:
-        """A REST API answers for CORS by methods of its own, if at all."""
+    def preflight(self, request: HttpRequest, path: str) -> HttpResponse | None:
+        """What a method of its own answers, one without a function behind it."""
+        name, _, rest = path[1:].partition("/")
+        stage = self._api.stages.get(name)
+        if request.method != "OPTIONS" or stage is None:
+            return None
+        match = best(_operations(deployed_document(self._api, stage)), request.method, f"/{rest}")
+        integration = {} if match is None else match.route[2]["x-amazon-apigateway-integration"]
+        if integration.get("type") != "mock":
+            return None
+        answer = integration["responses"]["default"]
+        headers = _headers(answer["responseParameters"], "method.response.header.")
+        return HttpResponse(int(answer["statusCode"]), b"", headers)
+
+    def refusal_headers(self, path: str) -> list[tuple[str, str]]:
+        """With what the API's own errors are sent."""
+        stage = self._api.stages.get(path[1:].partition("/")[0])
+        document = {} if stage is None else deployed_document(self._api, stage)
+        responses = document.get("x-amazon-apigateway-gateway-responses", {})
+        # Both kinds are told the same here.
+        return _headers(
+            responses.get("DEFAULT_4XX", {}).get("responseParameters", {}), "gatewayresponse.header."
+        )
 
     def cors_headers(self, _request: HttpRequest) -> list[tuple[str, str]]:
         """None: they are the function's matter."""
@@ -137,6 +158,11 @@ def _operations(document: Document) -> Iterator[tuple[str, str, tuple[str, str, 
         for key, operation in item.items():
             method = _METHODS.get(key, key.upper())
             yield method, path, (method, path, operation)
+
+
+def _headers(parameters: Document, prefix: str) -> list[tuple[str, str]]:
+    """The headers that parameters map, which are texts in quotes."""
+    return [(key.removeprefix(prefix).lower(), value.strip("'")) for key, value in parameters.items()]
 
 
 def _authorization(document: Document, operation: Document) -> str:

@@ -226,7 +226,7 @@ class Jwt(_Section, frozen=True, kw_only=True):
 
 
 class Cors(_Section, frozen=True, kw_only=True):
-    """Which pages in browsers may use the API."""
+    """Which pages in browsers may use the API; a REST API knows one origin, or ``*``."""
 
     origins: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")], ...],

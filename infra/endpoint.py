@@ -106,6 +106,9 @@ class ModelEndpoint(Construct):
         if shadow is not None:
             shadow.allow(self._inference.role)
         self._api = self._build_api(api, config, key)
+        if isinstance(self._api, RestInferenceApi):
+            for name, value in self._api.variables.items():
+                self.function.add_environment(name, value)
         is_first = self._api.add_model(config, self.alias)
         if rollouts is None:
             rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)

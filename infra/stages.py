@@ -312,8 +312,9 @@ def _check_api(config: ApiConfig, where: str) -> None:
             'web_acl_arn is there, but AWS WAF protects REST APIs only: set api to "rest"',
         ),
         (
-            config.cors is not None and is_rest,
-            'cors is there, but only an HTTP API answers for CORS by itself: set api to "http"',
+            config.cors is not None and is_rest and len(config.cors.origins) > 1,
+            "cors.origins has several, but a REST API answers every page with the same one: name one, or "
+            '["*"], or set api to "http"',
         ),
     ):
         if is_wrong:

@@ -61,8 +61,9 @@ def _checked(properties: Properties) -> Properties:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             kind = operation.get("x-amazon-apigateway-integration", {}).get("type")
-            if kind != "aws_proxy":
+            if kind != "aws_proxy" and (kind, method) != ("mock", "options"):
                 raise NotImplementedError(
-                    f"The emulator serves aws_proxy integrations, not {kind} ({method} {path})."
+                    f"The emulator serves aws_proxy integrations, and mock for options, not {kind} "
+                    f"({method} {path})."
                 )
     return document

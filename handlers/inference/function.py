@@ -47,6 +47,7 @@ class Function:
         self.after = _after(environ, self._service.model)
         # Provisioned concurrency initialises before any request waits for it: no cold start for anybody.
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
+        self._headers = _cors_headers(environ)
         self._send = send
         self._watch = Watch(self._give_up)
         self._event: object = None
@@ -77,6 +78,8 @@ class Function:
                 self._service.model.go_on()
         if not is_in_time and self._send is not None:
             raise GivenUp
+        if self._headers:
+            reply.add_headers(self._headers)
         self._emit(reply)
         self._reply = reply
         return reply
@@ -103,6 +106,7 @@ class Function:
             return
         try:
             reply = refuse_event(self._event, Late())
+            reply.add_headers(self._headers)
             self._send(self._request_id, reply)
             self._emit(reply)
         except Exception as error:  # noqa: BLE001 - this thread is needed for the next request
@@ -117,6 +121,17 @@ class Function:
             request_id=self._request_id,
         )
         self._is_cold = False
+
+
+def _cors_headers(environ: "Mapping[str, str]") -> "dict[str, str]":
+    """What lets a page in a browser read the answers, where the API cannot add it (a REST API)."""
+    origin = environ.get("COLDPRESS_CORS_ORIGIN")
+    if not origin:
+        return {}
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-expose-headers": "inference-header-content-length",
+    }
 
 
 def service_from(environ: "Mapping[str, str]") -> Service:

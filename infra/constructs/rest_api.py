@@ -15,8 +15,9 @@ from constructs import Construct
 from infra.config import ApiConfig, Domain, EndpointConfig, Quota, Throttling
 from infra.constructs.access_log import AccessLogGroup, log_format
 from infra.constructs.nag import acknowledge
-from infra.constructs.openapi import SIGNED, integration, later
+from infra.constructs.openapi import SIGNED, Document, integration, later
 from infra.constructs.released_versions import released
+from infra.constructs.rest_cors import VARIABLE, gateway_responses, origin, preflight
 from infra.constructs.routes import MODELLESS, endpoint_routes, model_paths, version_routes
 
 STAGE = "live"
@@ -80,6 +81,11 @@ class RestInferenceApi(Construct):
             self._add_routes(routes, released(self, alias, version), config.throttling)
         return is_first
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the functions behind it must know."""
+        return {} if self._config.cors is None else {VARIABLE: origin(self._config.cors)}
+
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
         """Allow ``grantee`` to send signed requests to one model's paths, or to every path."""
         paths = ["/*"] if model is None else [*model_paths(model), *MODELLESS]
@@ -93,16 +99,19 @@ class RestInferenceApi(Construct):
         """Answers of 5xx of the whole API, within a minute."""
         return self.api.metric_server_error(period=Duration.minutes(1), statistic="Sum")
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Document:
         """The API in OpenAPI, with API Gateway's extensions."""
         schemes = dict([_SECURITY[self._config.authorization]] if self._is_closed else [])
-        return {
+        document: Document = {
             "openapi": "3.0.1",
             "info": {"title": Stack.of(self).stack_name, "version": "1"},
             "x-amazon-apigateway-binary-media-types": ["*/*"],
             "components": {"securitySchemes": schemes},
             "paths": self._paths,
         }
+        if self._config.cors is not None:
+            document["x-amazon-apigateway-gateway-responses"] = gateway_responses(self._config.cors)
+        return document
 
     @property
     def _is_closed(self) -> bool:
@@ -114,6 +123,8 @@ class RestInferenceApi(Construct):
         operation = self._operation(target)
         for method, path in routes:
             self._paths.setdefault(path, {})[method.lower()] = operation
+            if self._config.cors is not None:
+                self._paths[path]["options"] = preflight(self._config, self._config.cors)
             if throttling != self._config.throttling:
                 self._throttle(method, path, throttling)
         target.add_permission(

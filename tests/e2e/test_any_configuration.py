@@ -37,7 +37,10 @@ HTTP = st.one_of(
     st.just({"authorization": "jwt", "jwt": JWT}),
 )
 REST = st.one_of(
-    st.fixed_dictionaries({"api": st.just("rest"), "authorization": st.sampled_from(["iam", "none"])}),
+    st.fixed_dictionaries(
+        {"api": st.just("rest"), "authorization": st.sampled_from(["iam", "none"])},
+        optional={"cors": st.just(CORS)},
+    ),
     st.fixed_dictionaries(
         {"api": st.just("rest"), "authorization": st.just("api_key")},
         optional={

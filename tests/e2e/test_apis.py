@@ -18,6 +18,7 @@ from tests.handlers.models import affine
 pytestmark = pytest.mark.slow  # every case is several deployments
 TWO: dict[str, Any] = {"first": {}, "second": {}}
 PLAIN: dict[str, Any] = {"model": None, "provisioned_concurrency": None}
+PAGE = "https://app.example.com"
 Start = Callable[..., Deployment]
 
 
@@ -89,6 +90,7 @@ def test_api_keys_open_a_rest_api_and_a_quota_ends_it(start: Start) -> None:
         authorization="api_key",
         api_keys=["shop", "office"],
         quota={"limit": 3, "period": "day"},
+        cors={"origins": [PAGE]},
     )
     keys = boto3.client("apigateway")
     shop, office = (
@@ -101,5 +103,10 @@ def test_api_keys_open_a_rest_api_and_a_quota_ends_it(start: Start) -> None:
         return send(url, "/v2/models/first", headers={"x-api-key": key}).status
 
     assert ask("guessed") == 403
+    asked = send(url, "/v2/models/first", method="OPTIONS", headers={"origin": PAGE})
+    assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, PAGE)
+    assert "x-api-key" in asked.headers["access-control-allow-headers"]
+    read = send(url, "/v2/nothing", headers={"x-api-key": office, "origin": PAGE})
+    assert (read.status, read.headers["access-control-allow-origin"]) == (404, PAGE)
     assert [ask(shop) for _ in range(4)] == [200, 200, 200, 429]
     assert ask(office) == 200

@@ -85,7 +85,9 @@ def operation(alias: str, *security: str) -> dict[str, Any]:
     }
 
 
-def rest(paths: dict[str, Any], *, deployment: str = "One", **stage: Any) -> dict[str, Any]:
+def rest(
+    paths: dict[str, Any], *, deployment: str = "One", more: dict[str, Any] | None = None, **stage: Any
+) -> dict[str, Any]:
     """A REST API with its deployment and the stage `live`."""
     document = {
         "openapi": "3.0.1",
@@ -93,6 +95,7 @@ def rest(paths: dict[str, Any], *, deployment: str = "One", **stage: Any) -> dic
         "components": {"securitySchemes": SCHEMES},
         "x-amazon-apigateway-binary-media-types": ["*/*"],
         "paths": paths,
+        **(more or {}),
     }
     api = {"Ref": "Api"}
     return {
@@ -193,6 +196,32 @@ def test_a_changed_document_is_served_from_the_next_deployment_on(deployed: Depl
     assert (send(url, "/old").status, send(url, "/new").status) == (200, 403)
     deployed.deploy(rest(new, deployment="Two"), Url=ADDRESS)
     assert (send(url, "/old").status, send(url, "/new").status) == (403, 200)
+
+
+def test_a_rest_api_answers_preflights_and_its_errors_may_be_read(deployed: Deployed) -> None:
+    said = {"method.response.header.Access-Control-Allow-Origin": "'https://app.example.com'"}
+    preflight = {
+        "type": "mock",
+        "responses": {"default": {"statusCode": "204", "responseParameters": said}},
+    }
+    paths = {
+        "/x": {
+            "get": operation(deployed.alias, "api_key"),
+            "options": {"responses": {"204": {}}, "x-amazon-apigateway-integration": preflight},
+        }
+    }
+    own = {"gatewayresponse.header.Access-Control-Allow-Origin": "'https://app.example.com'"}
+    more = {"x-amazon-apigateway-gateway-responses": {"DEFAULT_4XX": {"responseParameters": own}}}
+    deployed.deploy(rest(paths, more=more), Url=ADDRESS)
+    url = deployed.outputs["Url"]
+    asked = send(url, "/x", method="OPTIONS")
+    assert (asked.status, asked.headers["access-control-allow-origin"]) == (204, "https://app.example.com")
+    refused = send(url, "/x")
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (
+        403,
+        "https://app.example.com",
+    )
+    assert send(url, "/y", method="OPTIONS").status == 403
 
 
 def test_a_key_opens_the_api_as_long_as_its_plan_has_it(deployed: Deployed) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from handlers.inference.events import UnknownEvent, answer_event
 from handlers.inference.events.http_api import HttpApi
 from handlers.inference.events.reply import Reply
+from handlers.inference.function import Function
 from handlers.inference.messages import Request, Response
 
 ROWS = b'{"instances": [[1, 2, 3]]}'
@@ -160,3 +161,14 @@ def test_a_body_arrives_as_it_was_written(content, indent, is_ascii):
     response = Response(200, {"content-type": "application/json"}, body)
     written = Reply(response, HttpApi.envelope({}, response)).as_json()
     assert json.loads(written)["body"].encode(errors="surrogatepass") == body
+
+
+def test_pages_may_read_answers_and_refusals_where_the_environment_names_their_origin(affine_bundle):
+    environ = {"COLDPRESS_BUNDLE_DIR": str(affine_bundle)}
+    page = "https://app.example.com"
+    for path, status in ((PATH, 200), ("/nothing", 404)):
+        event = rest_api("POST", path, JSON, ROWS)
+        told = Function(environ | {"COLDPRESS_CORS_ORIGIN": page}).answer(event, "1").as_dict()
+        assert (told["statusCode"], told["headers"]["access-control-allow-origin"]) == (status, page)
+        untold = Function(environ).answer(event, "1").as_dict()
+        assert "access-control-allow-origin" not in untold["headers"]

@@ -35,6 +35,7 @@ HTTP: dict[str, Any] = {
 REST: dict[str, Any] = {
     **_BOTH,
     "api": "rest",
+    "cors": {"origins": ["https://app.example.com"]},
     "authorization": "api_key",
     "quota": {"limit": 1000, "period": "day"},
     "web_acl_arn": f"arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/{_UUID}",

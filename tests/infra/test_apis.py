@@ -280,3 +280,30 @@ def test_no_logical_id_changes_its_type_with_the_kind_of_api(synthesise: Synthes
     http = stack(synthesise).content["Resources"]
     rest = stack(synthesise, api="rest").content["Resources"]
     assert {name for name in http.keys() & rest.keys() if http[name]["Type"] != rest[name]["Type"]} == set()
+
+
+def test_a_rest_api_lets_pages_of_one_origin_ask_and_read(synthesise: Synthesise) -> None:
+    cors = {"origins": ["https://app.example.com"], "max_age_s": 60}
+    stage = {**TWO, "api": "rest", "authorization": "api_key", "cors": cors}
+    template = synthesise(stage).stack("coldpress-dev")
+    document = template.properties("AWS::ApiGateway::RestApi")["Body"]
+    for path, methods in document["paths"].items():
+        assert "security" not in methods["options"], path  # a browser sends no key with its question
+        integration = methods["options"]["x-amazon-apigateway-integration"]
+        assert integration["type"] == "mock"
+        # Without it a mock fails where all media types count as binary.
+        assert integration["contentHandling"] == "CONVERT_TO_TEXT"
+        said = integration["responses"]["default"]["responseParameters"]
+        assert {key.rpartition(".")[2]: value for key, value in said.items()} == {
+            "Access-Control-Allow-Origin": "'https://app.example.com'",
+            "Access-Control-Allow-Methods": "'GET,POST'",
+            "Access-Control-Allow-Headers": "'content-type,authorization,x-api-key'",
+            "Access-Control-Max-Age": "'60'",
+        }
+        assert {name.rpartition(".")[2] for name in said} == set(
+            methods["options"]["responses"]["204"]["headers"]
+        )
+    errors = document["x-amazon-apigateway-gateway-responses"]
+    assert errors.keys() == {"DEFAULT_4XX", "DEFAULT_5XX"}
+    variables = [function["Environment"]["Variables"] for function in template.serving()]
+    assert {found["COLDPRESS_CORS_ORIGIN"] for found in variables} == {"https://app.example.com"}

@@ -137,8 +137,8 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             ".web_acl_arn is there, but AWS WAF protects REST APIs only: set api",
         ),
         (
-            {"api": "rest", "cors": {"origins": ["*"]}},
-            '.cors is there, but only an HTTP API answers for CORS by itself: set api to "http".',
+            {"api": "rest", "cors": {"origins": ["https://a.example.com", "https://b.example.com"]}},
+            ".cors.origins has several, but a REST API answers every page with the same one: name one, or",
         ),
         ({"cors": {"origins": ["example.com"]}}, '.cors.origins is ["example.com"], but it takes a list of'),
         ({"domain": {"name": "Example"}}, '.domain.name is "Example", but it takes a name like'),

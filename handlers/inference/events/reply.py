@@ -47,6 +47,10 @@ class Reply:
         envelope = to_json(self._envelope).encode(errors="replace")
         return b'%b,"body":"%b"}' % (envelope[:-1], self._escaped())
 
+    def add_headers(self, headers: dict[str, str]) -> None:
+        """Send these as well; names are in lower case."""
+        self._envelope["headers"] = self._envelope.get("headers", {}) | headers
+
     def is_larger_than(self, limit: int) -> bool:
         """Whether its JSON has more than ``limit`` bytes, leaving a little for other writers' habits."""
         limit -= _ENVELOPE_BYTES
