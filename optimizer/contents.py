@@ -1,4 +1,4 @@
-"""What a bundle holds beside the model: golden samples, and the baseline for drift."""
+"""What a bundle holds beside the model: golden samples."""
 
 import io
 from collections.abc import Sequence
@@ -7,9 +7,7 @@ import numpy as np
 import onnxruntime as ort
 
 from bundle.arrays import golden_arrays
-from monitoring.distributions import Baseline, Summary, encode
 from optimizer.data import Sample
-from optimizer.evaluate import model_fails
 from optimizer.metrics.base import difference
 from optimizer.runtime import Array, Feeds, run
 
@@ -49,34 +47,6 @@ def golden_error(session: ort.InferenceSession, golden: Golden) -> dict[str, flo
         for name, want in expected.items():
             largest[name] = max(largest.get(name, 0.0), difference(_plain(answers[name]), want))
     return largest
-
-
-def baseline_json(
-    session: ort.InferenceSession, samples: Sequence[Sample], outputs: Sequence[str], seed: int
-) -> bytes:
-    """``baseline.json``: the distributions of inputs, and of the served model's outputs."""
-    inputs = {name: Summary(seed) for name in samples[0].feeds}
-    answers = {name: Summary(seed) for name in outputs}
-    for sample in samples:
-        for name, array in sample.feeds.items():
-            inputs[name].add(array)
-        for name, array in _run_or_explain(session, sample, outputs).items():
-            answers[name].add(array)
-    return encode(
-        Baseline(
-            inputs={name: summary.result() for name, summary in inputs.items()},
-            outputs={name: summary.result() for name, summary in answers.items()},
-        )
-    )
-
-
-def _run_or_explain(
-    session: ort.InferenceSession, sample: Sample, outputs: Sequence[str]
-) -> dict[str, Array]:
-    try:
-        return run(session, sample.feeds, outputs)
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
-        raise model_fails("a calibration sample", error) from None
 
 
 def _plain(array: Array) -> Array:

@@ -10,9 +10,11 @@ from pathlib import Path
 from bundle.folder import write
 from bundle.manifest import Manifest
 from bundle.manifest import Metric as MetricFigures
+from monitoring.baseline import SCHEMA_VERSION as BASELINE_VERSION
+from optimizer.baseline import baseline_json
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
-from optimizer.contents import baseline_json, golden_error, golden_npz, golden_samples
+from optimizer.contents import golden_error, golden_npz, golden_samples
 from optimizer.errors import InputError
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Findings, Search, render
@@ -118,7 +120,7 @@ def _bundle(
     session = candidates.served(chosen)
     golden = golden_samples(job.model.session, job.verification, names)
     baseline = work.file(
-        f"{chosen.name}-{chosen.serve}.baseline",
+        f"{chosen.name}-{chosen.serve}.baseline{BASELINE_VERSION}",
         lambda: baseline_json(session, job.calibration, names, options.seed),
     )
     manifest = Manifest(

@@ -15,7 +15,7 @@ import pytest
 from bundle.arrays import golden_samples, load_npz
 from bundle.folder import verify
 from coldpress.optimize import main
-from monitoring.distributions import decode
+from monitoring.baseline import decode
 from optimizer.runtime import run, serving_session
 from optimizer.work import default_measurements
 
@@ -111,8 +111,12 @@ class TestBundle:
     def test_the_baseline_and_the_report_are_those_of_this_model(self, press):
         folder = folder_of(press("--json", "--name", "small"))
         baseline = decode((folder / "baseline.json").read_bytes())
-        assert baseline.inputs["x"].samples == 40
-        assert baseline.outputs["y"].classes is not None
+        assert baseline.samples == 40
+        assert [(tensor.name, tensor.shape) for tensor in baseline.tensors] == [
+            ("x", (3, 16, 16)),
+            ("y", (10,)),
+        ]
+        assert "y: class" in [feature.name for feature in baseline.features]
         page = (folder / "report.html").read_text()
         assert "<h1>small</h1>" in page
         assert "static int8" in page
