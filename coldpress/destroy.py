@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{options.stack} is gone\n")
     for deployed in stage:
         _tell_kept(deployed)
-    left = [what for deployed in stage for what in _left(deployed)] + _alarms_left(stage[0])
+    left = [what for deployed in stage for what in _left(deployed)] + _shared_left(stage[0])
     for what in left:
         sys.stdout.write(f"left behind, and to be removed by hand: {what}\n")
     return 1 if left else 0
@@ -94,25 +94,26 @@ def _delete_stack(stage: list[Deployed]) -> None:
 
 
 def _left(deployed: Deployed) -> list[str]:
-    """What bills and is still there, whatever CloudFormation says."""
-    left = []
-    try:
-        aws.client("lambda").get_function(FunctionName=deployed.function)
-        left.append(f"the function {deployed.function}")
-    except ClientError as error:
-        if aws.error_code(error) not in ("ResourceNotFoundException", "404"):
-            raise
+    """The model's scalable targets that are still there, whatever CloudFormation says."""
     qualifiers = [deployed.alias_name, *(str(version.number) for version in deployed.versions)]
     targets = aws.client("application-autoscaling").describe_scalable_targets(
         ServiceNamespace="lambda",
         ResourceIds=[f"function:{deployed.function}:{qualifier}" for qualifier in qualifiers],
     )
-    return left + [f"the scalable target {target['ResourceId']}" for target in targets["ScalableTargets"]]
+    return [f"the scalable target {target['ResourceId']}" for target in targets["ScalableTargets"]]
 
 
-def _alarms_left(deployed: Deployed) -> list[str]:
-    """The stack's alarms and log groups that are still there."""
-    left = [f"the alarm {alarm['AlarmName']}" for alarm in deployed.alarms()]
+def _shared_left(deployed: Deployed) -> list[str]:
+    """The stack's functions, a shadow's among them, alarms and log groups that are still there."""
+    left = []
+    for function in deployed.physical_ids("AWS::Lambda::Function"):
+        try:
+            aws.client("lambda").get_function(FunctionName=function)
+            left.append(f"the function {function}")
+        except ClientError as error:
+            if aws.error_code(error) not in ("ResourceNotFoundException", "404"):
+                raise
+    left += [f"the alarm {alarm['AlarmName']}" for alarm in deployed.alarms()]
     client = aws.client("logs")
     for name in deployed.physical_ids("AWS::Logs::LogGroup"):
         found = client.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
