@@ -33,6 +33,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "COLDPRESS_FUNCTION": "endpoint",
     }.items():
         monkeypatch.setenv(name, value)
+    # An emulator that other tests share would be asked in moto's place.
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="data")
