@@ -30,6 +30,30 @@ def test_ten_models_leave_room_in_the_template(synthesise: Callable[..., Any], a
     assert len(template["Outputs"]) < MAX_OUTPUTS / 2
 
 
+@pytest.mark.parametrize("api", ["http", "rest"])
+def test_ten_models_with_all_that_can_be_asked_for_still_fit(
+    synthesise: Callable[..., Any], api: str
+) -> None:
+    shadow = {"version": 10, "digest": DIGEST[::-1], "share": 0.1}
+    model = {"digest": DIGEST, "version": 9, "versions": [1, 2, 3], "labels": {"stable": 3}, "shadow": shadow}
+    schedule = {"cron": "0/15 8-17 ? * MON-FRI *", "min": 2}
+    templates = synthesise(
+        {
+            "api": api,
+            "models": {name: {**model, "throttling": {"rate": 5}} for name in MODELS},
+            "provisioned_concurrency": {"min": 1, "max": 2, "schedules": [schedule]},
+            "transform": "transforms.a:B",
+            "rollout": {"type": "canary"},
+            "batch": {"buckets": ["my-data"]},
+            "cors": {"origins": ["https://app.example.com"]},
+            "alarms": {"email": "on-call@example.com"},
+            "budget": {"monthly_usd": 100},
+        }
+    )
+    assert len(templates.stack("coldpress-dev").content["Resources"]) < MAX_RESOURCES
+    assert (templates.folder / "coldpress-dev.template.json").stat().st_size < MAX_BYTES
+
+
 def test_what_holds_data_keeps_its_logical_ids(synthesise: Callable[..., Any]) -> None:
     templates = synthesise({"model": {"name": "ocr", "digest": DIGEST}})
     kinds = {"AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::DynamoDB::Table", "AWS::KMS::Key"}
