@@ -1,9 +1,11 @@
 """What a deployment left behind, compared with its template.
 
 A green check from ``cdk deploy`` says that CloudFormation was content. Here every resource and output of the
-template is looked for in the stack, and every resource in the service that should have it.
+template is looked for in the stack, and every resource in the service that should have it; whatever the
+service tells of it in the template's own words is compared.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from emulator import settings
 from emulator.clients import client_at
 from emulator.cloudformation.apigatewayv2_document import ANY_METHOD
 from emulator.cloudformation.deployment import references
+from emulator.cloudformation.resource import upper_camel
 
 Template = dict[str, Any]
 
@@ -31,6 +34,38 @@ class _Deployed:
         """The physical id that a property refers to."""
         value = self.body["Properties"][property_name]
         return self.physical_ids[value["Ref"]] if isinstance(value, dict) else value
+
+    def is_as_wanted(self, found: Any) -> bool:
+        """Whether what the service told of it (its call's answer, or nothing) agrees with the template."""
+        if not isinstance(found, dict):
+            return bool(found)
+        wanted = {**self.body.get("Properties", {})}
+        if isinstance(found.get("Tags"), dict) and isinstance(wanted.get("Tags"), list):
+            wanted["Tags"] = {tag["Key"]: tag["Value"] for tag in wanted["Tags"]}
+        return all(self._agree(wanted[key], found[key]) for key in wanted.keys() & found.keys())
+
+    def _agree(self, wanted: Any, found: Any) -> bool:
+        """What the template computes is taken as it is found, but for references to other resources."""
+        if not wanted and not found:
+            return True
+        if isinstance(wanted, dict):
+            return self._mapping_agrees(wanted, found)
+        if isinstance(wanted, list):
+            return (
+                isinstance(found, list) and len(wanted) == len(found) and all(map(self._agree, wanted, found))
+            )
+        if isinstance(wanted, str) and isinstance(found, dict):
+            return self._agree(json.loads(wanted), found)
+        return bool(_plain(wanted) == _plain(found))
+
+    def _mapping_agrees(self, wanted: Template, found: Any) -> bool:
+        if "Ref" in wanted:
+            return bool(found == self.physical_ids.get(wanted["Ref"], found))
+        if any(key.startswith("Fn::") for key in wanted):
+            return found is not None
+        return isinstance(found, dict) and all(
+            self._agree(value, found.get(key)) for key, value in wanted.items()
+        )
 
 
 def compare(stack_name: str, template: Template, cloudformation: Any) -> list[str]:
@@ -78,9 +113,9 @@ def _check(name: str, found: Template, deployed: _Deployed) -> list[str]:
         return [f"{name} is a {found['ResourceType']}, not a {resource_type}."]
     if not found["ResourceStatus"].endswith("_COMPLETE"):
         return [f"{name} ({resource_type}) is {found['ResourceStatus']}."]
-    check = _CHECKS.get(resource_type)
+    ask = _QUESTIONS.get(resource_type)
     try:
-        there = check is None or check(deployed)
+        there = ask is None or deployed.is_as_wanted(ask(deployed))
     except ClientError:
         there = False
     return (
@@ -88,11 +123,19 @@ def _check(name: str, found: Template, deployed: _Deployed) -> list[str]:
     )
 
 
-def _alarm(deployed: _Deployed) -> bool:
-    alarms = deployed.service("cloudwatch").describe_alarms(AlarmNames=[deployed.physical_id])["MetricAlarms"]
-    wanted = deployed.body["Properties"]
-    same = ("Statistic", "ExtendedStatistic", "Period", "Threshold", "EvaluationPeriods")
-    return bool(alarms) and all(alarms[0].get(key) == wanted.get(key) for key in same if key in wanted)
+def _plain(value: Any) -> Any:
+    """Numbers and truth as templates and services write them, the same."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def _only(found: list[Any]) -> Any:
+    """What a call that lists has found, or nothing."""
+    return found[0] if len(found) == 1 else None
 
 
 def _alias(deployed: _Deployed) -> bool:
@@ -107,26 +150,25 @@ def _alias(deployed: _Deployed) -> bool:
     return bool(alias["FunctionVersion"] == version)
 
 
-def _anomaly_subscription(deployed: _Deployed) -> bool:
-    found = deployed.service("ce").get_anomaly_subscriptions(SubscriptionArnList=[deployed.physical_id])
-    wanted = deployed.body["Properties"]
-    same = ("Frequency", "Subscribers")
-    return any(all(one[key] == wanted[key] for key in same) for one in found["AnomalySubscriptions"])
+def _budget(deployed: _Deployed) -> Template:
+    budget = deployed.service("budgets").describe_budget(
+        AccountId=settings.ACCOUNT, BudgetName=deployed.physical_id
+    )["Budget"]
+    return {"Budget": budget}
 
 
-def _rest_stage(deployed: _Deployed) -> bool:
-    """There, and with the deployment that this very template makes."""
+def _rest_stage(deployed: _Deployed) -> Any:
     stage = deployed.service("apigateway").get_stage(
         restApiId=deployed.id_of("RestApiId"), stageName=deployed.physical_id
     )
-    return bool(stage["deploymentId"] == deployed.id_of("DeploymentId"))
+    return {"DeploymentId": stage["deploymentId"], "StageName": stage["stageName"]}
 
 
-def _http_api(deployed: _Deployed) -> bool:
+def _http_api(deployed: _Deployed) -> Any:
     """There, and where a document describes it, with that document's routes and no others."""
     api = deployed.service("apigatewayv2")
     if "Body" not in deployed.body["Properties"]:
-        return bool(api.get_api(ApiId=deployed.physical_id))
+        return api.get_api(ApiId=deployed.physical_id)
     paths = deployed.body["Properties"]["Body"]["paths"]
     wanted = {(path, method.replace(ANY_METHOD, "any")) for path, item in paths.items() for method in item}
     routes = api.get_routes(ApiId=deployed.physical_id)["Items"]
@@ -135,23 +177,17 @@ def _http_api(deployed: _Deployed) -> bool:
     }
 
 
-def _function(deployed: _Deployed) -> bool:
-    """There, with the variables that the template spells out."""
-    configuration = deployed.service("lambda").get_function(FunctionName=deployed.physical_id)[
-        "Configuration"
-    ]
-    variables = configuration.get("Environment", {}).get("Variables", {})
-    wanted = deployed.body["Properties"].get("Environment", {}).get("Variables", {})
-    return all(variables.get(key) == value for key, value in wanted.items() if isinstance(value, str))
-
-
-def _event_invoke_config(deployed: _Deployed) -> bool:
-    found = deployed.service("lambda").get_function_event_invoke_config(
-        FunctionName=deployed.id_of("FunctionName")
-    )
-    wanted = deployed.body["Properties"]
-    same = ("MaximumEventAgeInSeconds", "MaximumRetryAttempts")
-    return all(found.get(key) == wanted.get(key) for key in same)
+def _function(deployed: _Deployed) -> Template:
+    answer = deployed.service("lambda").get_function(FunctionName=deployed.physical_id)
+    configuration = answer["Configuration"]
+    return {
+        "Environment": configuration.get("Environment"),
+        "KmsKeyArn": configuration.get("KMSKeyArn"),
+        "MemorySize": configuration["MemorySize"],
+        "ReservedConcurrentExecutions": answer.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+        "Tags": answer.get("Tags", {}),
+        "Timeout": configuration["Timeout"],
+    }
 
 
 def _version(deployed: _Deployed) -> bool:
@@ -167,38 +203,94 @@ def _permission(deployed: _Deployed) -> bool:
     return deployed.physical_id in policy
 
 
-def _log_group(deployed: _Deployed) -> bool:
-    groups = deployed.service("logs").describe_log_groups(logGroupNamePrefix=deployed.physical_id)[
-        "logGroups"
+def _log_group(deployed: _Deployed) -> Template | None:
+    logs = deployed.service("logs")
+    groups = logs.describe_log_groups(logGroupNamePrefix=deployed.physical_id)["logGroups"]
+    group = next((group for group in groups if group["logGroupName"] == deployed.physical_id), None)
+    return group and {
+        "KmsKeyId": group.get("kmsKeyId"),
+        "RetentionInDays": group.get("retentionInDays"),
+        "Tags": logs.list_tags_log_group(logGroupName=deployed.physical_id)["tags"],
+    }
+
+
+def _role(deployed: _Deployed) -> Template:
+    iam, name = deployed.service("iam"), deployed.physical_id
+    role = iam.get_role(RoleName=name)["Role"]
+    # A policy that is a resource of its own stands beside these.
+    policies = [
+        {key: iam.get_role_policy(RoleName=name, PolicyName=policy["PolicyName"])[key] for key in policy}
+        for policy in deployed.body["Properties"].get("Policies", [])
     ]
-    return any(group["logGroupName"] == deployed.physical_id for group in groups)
+    return {
+        "AssumeRolePolicyDocument": role["AssumeRolePolicyDocument"],
+        "PermissionsBoundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+        "Policies": policies,
+        "Tags": {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])},
+    }
 
 
-def _scalable_target(deployed: _Deployed) -> bool:
+def _scalable_target(deployed: _Deployed) -> Any:
     resource_id, dimension, namespace = deployed.physical_id.split("|")
     targets = deployed.service("application-autoscaling").describe_scalable_targets(
         ServiceNamespace=namespace, ResourceIds=[resource_id], ScalableDimension=dimension
     )["ScalableTargets"]
-    wanted = deployed.body["Properties"]
-    return bool(targets) and all(targets[0][key] == wanted[key] for key in ("MinCapacity", "MaxCapacity"))
+    return targets and {key: targets[0][key] for key in ("MinCapacity", "MaxCapacity")}
 
 
-def _scaling_policy(deployed: _Deployed) -> bool:
+def _scaling_policy(deployed: _Deployed) -> Any:
     # arn:...:scalingPolicy:<uuid>:resource/<namespace>/...
     namespace = deployed.physical_id.split(":resource/")[1].split("/")[0]
     policies = deployed.service("application-autoscaling").describe_scaling_policies(
         ServiceNamespace=namespace
-    )
-    return any(policy["PolicyARN"] == deployed.physical_id for policy in policies["ScalingPolicies"])
+    )["ScalingPolicies"]
+    return _only([policy for policy in policies if policy["PolicyARN"] == deployed.physical_id])
 
 
-# Answers, or raises botocore's ClientError, or is falsy: the last two mean that it is not there.
-_CHECKS: dict[str, Callable[[_Deployed], object]] = {
-    "AWS::ApiGateway::ApiKey": lambda r: r.service("apigateway").get_api_key(apiKey=r.physical_id),
+def _subscription(deployed: _Deployed) -> Any:
+    return deployed.service("sns").get_subscription_attributes(SubscriptionArn=deployed.physical_id)[
+        "Attributes"
+    ]
+
+
+def _web_acl(deployed: _Deployed) -> bool:
+    acl, resource = deployed.physical_id.split("|")
+    found = deployed.service("wafv2").get_web_acl_for_resource(ResourceArn=resource)
+    return bool(found.get("WebACL", {}).get("ARN") == acl)
+
+
+# What the service says of a resource: an answer in the template's own words, where it has any; something that
+# is true or not; or botocore's ClientError.
+_QUESTIONS: dict[str, Callable[[_Deployed], object]] = {
+    "AWS::ApiGateway::ApiKey": lambda r: upper_camel(
+        r.service("apigateway").get_api_key(apiKey=r.physical_id)
+    ),
+    "AWS::ApiGateway::BasePathMapping": lambda r: upper_camel(
+        r.service("apigateway").get_base_path_mapping(
+            domainName=r.id_of("DomainName"), basePath=r.physical_id.partition("|")[2]
+        )
+    ),
+    "AWS::ApiGateway::DomainName": lambda r: upper_camel(
+        r.service("apigateway").get_domain_name(domainName=r.physical_id)
+    ),
     "AWS::ApiGateway::RestApi": lambda r: r.service("apigateway").get_rest_api(restApiId=r.physical_id),
     "AWS::ApiGateway::Stage": _rest_stage,
-    "AWS::ApiGateway::UsagePlan": lambda r: r.service("apigateway").get_usage_plan(usagePlanId=r.physical_id),
+    "AWS::ApiGateway::UsagePlan": lambda r: upper_camel(
+        r.service("apigateway").get_usage_plan(usagePlanId=r.physical_id)
+    ),
+    "AWS::ApiGateway::UsagePlanKey": lambda r: r.service("apigateway").get_usage_plan_key(
+        usagePlanId=r.id_of("UsagePlanId"), keyId=r.id_of("KeyId")
+    ),
     "AWS::ApiGatewayV2::Api": _http_api,
+    "AWS::ApiGatewayV2::ApiMapping": lambda r: r.service("apigatewayv2").get_api_mapping(
+        ApiMappingId=r.physical_id, DomainName=r.id_of("DomainName")
+    ),
+    "AWS::ApiGatewayV2::Authorizer": lambda r: r.service("apigatewayv2").get_authorizer(
+        ApiId=r.id_of("ApiId"), AuthorizerId=r.physical_id
+    ),
+    "AWS::ApiGatewayV2::DomainName": lambda r: r.service("apigatewayv2").get_domain_name(
+        DomainName=r.physical_id
+    ),
     "AWS::ApiGatewayV2::Integration": lambda r: r.service("apigatewayv2").get_integration(
         ApiId=r.id_of("ApiId"), IntegrationId=r.physical_id
     ),
@@ -210,33 +302,41 @@ _CHECKS: dict[str, Callable[[_Deployed], object]] = {
     ),
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
-    "AWS::Budgets::Budget": lambda r: r.service("budgets").describe_budget(
-        AccountId=settings.ACCOUNT, BudgetName=r.physical_id
+    "AWS::Budgets::Budget": _budget,
+    "AWS::CE::AnomalyMonitor": lambda r: _only(
+        r.service("ce").get_anomaly_monitors(MonitorArnList=[r.physical_id])["AnomalyMonitors"]
     ),
-    "AWS::CE::AnomalyMonitor": lambda r: r.service("ce").get_anomaly_monitors(MonitorArnList=[r.physical_id])[
-        "AnomalyMonitors"
-    ],
-    "AWS::CE::AnomalySubscription": _anomaly_subscription,
-    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CE::AnomalySubscription": lambda r: _only(
+        r.service("ce").get_anomaly_subscriptions(SubscriptionArnList=[r.physical_id])["AnomalySubscriptions"]
+    ),
+    "AWS::CloudWatch::Alarm": lambda r: _only(
+        r.service("cloudwatch").describe_alarms(AlarmNames=[r.physical_id])["MetricAlarms"]
+    ),
     "AWS::CloudWatch::Dashboard": lambda r: r.service("cloudwatch").get_dashboard(
         DashboardName=r.physical_id
     ),
     "AWS::CodeDeploy::Application": lambda r: r.service("codedeploy").get_application(
         applicationName=r.physical_id
     ),
-    "AWS::CodeDeploy::DeploymentGroup": lambda r: r.service("codedeploy").get_deployment_group(
-        applicationName=r.id_of("ApplicationName"), deploymentGroupName=r.physical_id
+    "AWS::CodeDeploy::DeploymentGroup": lambda r: upper_camel(
+        r.service("codedeploy").get_deployment_group(
+            applicationName=r.id_of("ApplicationName"), deploymentGroupName=r.physical_id
+        )["deploymentGroupInfo"]
     ),
-    "AWS::IAM::Role": lambda r: r.service("iam").get_role(RoleName=r.physical_id),
+    "AWS::IAM::Role": _role,
     "AWS::Lambda::Alias": _alias,
-    "AWS::Lambda::EventInvokeConfig": _event_invoke_config,
+    "AWS::Lambda::EventInvokeConfig": lambda r: r.service("lambda").get_function_event_invoke_config(
+        FunctionName=r.id_of("FunctionName")
+    ),
     "AWS::Lambda::Function": _function,
     "AWS::Lambda::Permission": _permission,
     "AWS::Lambda::Version": _version,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::S3::Bucket": lambda r: r.service("s3").head_bucket(Bucket=r.physical_id),
+    "AWS::SNS::Subscription": _subscription,
     "AWS::SNS::Topic": lambda r: r.service("sns").get_topic_attributes(TopicArn=r.physical_id),
     "AWS::StepFunctions::StateMachine": lambda r: r.service("stepfunctions").describe_state_machine(
         stateMachineArn=r.physical_id
     ),
+    "AWS::WAFv2::WebACLAssociation": _web_acl,
 }

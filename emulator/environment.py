@@ -47,6 +47,7 @@ class Environment:
 
     def __init__(self, function: FunctionVersion, image: Image, log: Path, *, provisioned: bool) -> None:
         self.idle_since = time.monotonic()
+        self.function = function
         self.provisioned = provisioned
         self.init_ms = 0.0  # how long its last initialisation took
         self._region = function.region

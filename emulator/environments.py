@@ -164,7 +164,10 @@ class Environments:
         lambda_metrics.started(function, running=running)
         if ahead:
             lambda_metrics.provisioned(
-                function, spilled_over=not environment.provisioned, busy=len(ahead) - idle, kept=len(ahead)
+                ahead[0].function,  # what it was asked for counts, whichever alias the request came through
+                spilled_over=not environment.provisioned,
+                busy=len(ahead) - idle,
+                kept=len(ahead),
             )
 
     def _release(self, function: FunctionVersion, environment: Environment | None) -> None:

@@ -42,6 +42,8 @@ def dropped(function: FunctionVersion) -> None:
 def provisioned(function: FunctionVersion, *, spilled_over: bool, busy: int, kept: int) -> None:
     """An invocation began of a version of which ``kept`` environments are initialised ahead.
 
+    It counts for the version or the alias that they were asked for: what a scalable target of either follows.
+
     As on AWS, nothing is told while nobody asks: target tracking does not scale in without requests.
     """
     name = "SpilloverInvocations" if spilled_over else "Invocations"

@@ -70,4 +70,10 @@ def _check(properties: Properties) -> None:
 
 
 def _specification(name: str, properties: Properties) -> Properties:
-    return {**properties, "FunctionName": name, "Tags": tag_map(properties), "Code": dict(properties["Code"])}
+    return {
+        **properties,
+        "FunctionName": name,
+        "Code": dict(properties["Code"]),
+        "KMSKeyArn": properties.get("KmsKeyArn"),
+        "Tags": tag_map(properties),
+    }

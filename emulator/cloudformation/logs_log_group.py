@@ -2,6 +2,9 @@
 
 from typing import Self
 
+from moto.logs.models import logs_backends
+
+from emulator import settings
 from emulator.clients import client
 from emulator.cloudformation.resource import Properties, Resource, tag_map
 
@@ -32,6 +35,9 @@ class LogGroup(Resource):
             logs.put_retention_policy(logGroupName=name, retentionInDays=properties["RetentionInDays"])
         elif "RetentionInDays" in self.properties:
             logs.delete_retention_policy(logGroupName=name)
+        # moto has no AssociateKmsKey.
+        group = logs_backends[settings.ACCOUNT][self.region].groups[name]
+        group.kms_key_id = properties.get("KmsKeyId")
         if tag_map(properties):
             logs.tag_log_group(logGroupName=name, tags=tag_map(properties))
         return True

@@ -118,6 +118,13 @@ def lower_camel(value: Any) -> Any:
     return [lower_camel(item) for item in value] if isinstance(value, list) else value
 
 
+def upper_camel(value: Any) -> Any:
+    """The other way round: an answer of these APIs in a template's words."""
+    if isinstance(value, dict):
+        return {f"{key[0].upper()}{key[1:]}": upper_camel(item) for key, item in value.items()}
+    return [upper_camel(item) for item in value] if isinstance(value, list) else value
+
+
 def tag_map(properties: Properties) -> dict[str, str]:
     """The tags of a template, which lists them, as APIs take them that map them."""
     return {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}

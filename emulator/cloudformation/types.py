@@ -31,6 +31,7 @@ from emulator.cloudformation.codedeploy_application import Application
 from emulator.cloudformation.codedeploy_deployment_config import DeploymentConfig
 from emulator.cloudformation.codedeploy_deployment_group import DeploymentGroup
 from emulator.cloudformation.custom_resource import CustomResource
+from emulator.cloudformation.iam_role import Role
 from emulator.cloudformation.lambda_alias import Alias
 from emulator.cloudformation.lambda_event_invoke_config import EventInvokeConfig
 from emulator.cloudformation.lambda_function import Function
@@ -73,6 +74,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     RestDeployment,
     RestDomainName,
     RestStage,
+    Role,
     Route,
     ScalableTarget,
     ScalingPolicy,

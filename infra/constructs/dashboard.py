@@ -78,7 +78,8 @@ class EndpointDashboard(Construct):
             "Cold starts",
             [
                 model_metric(self._model, "ColdStarts", "Sum"),
-                self._alias.metric(
+                # Of the function: what is provisioned is told of the version that has it, not of the alias.
+                self._alias.lambda_.metric(
                     "ProvisionedConcurrencySpilloverInvocations",
                     period=_MINUTE,
                     statistic="Sum",
@@ -105,7 +106,7 @@ class EndpointDashboard(Construct):
                 self._alias.metric(
                     "ConcurrentExecutions", period=_MINUTE, statistic="Maximum", label="Running at once"
                 ),
-                self._alias.metric(
+                self._alias.lambda_.metric(
                     "ProvisionedConcurrentExecutions",
                     period=_MINUTE,
                     statistic="Maximum",

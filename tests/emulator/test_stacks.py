@@ -136,6 +136,38 @@ def test_an_update_in_place_keeps_what_is_in_a_resource(stack):
     assert stack.client("sns").list_subscriptions_by_topic(TopicArn=ids["Topic"])["Subscriptions"]
 
 
+def test_a_role_is_kept_as_its_template_says(stack):
+    """Rights, boundary and tags, also in an update, where moto's own type forgets them."""
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+
+    def role(action, **more):
+        allowed = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        policy = {"PolicyName": action, "PolicyDocument": {"Version": "2012-10-17", "Statement": [allowed]}}
+        properties = {"AssumeRolePolicyDocument": trust, "Policies": [policy], **more}
+        return {"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}
+
+    boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    versions = [
+        role("s3:GetObject", PermissionsBoundary=boundary, Tags=[{"Key": "team", "Value": "one"}]),
+        role("s3:PutObject", Tags=[{"Key": "team", "Value": "two"}]),
+        role("s3:PutObject", PermissionsBoundary=boundary),
+    ]
+    stack.create(versions[0])
+    for resources in versions[1:]:
+        before = compare(stack.name, {"Resources": resources}, stack.cloudformation)
+        assert before == ["Role (AWS::IAM::Role) is in the stack, but not as the template says in AWS."]
+        stack.update(resources)
+        assert compare(stack.name, {"Resources": resources}, stack.cloudformation) == []
+    iam, name = stack.client("iam"), stack.physical_ids["Role"]
+    assert iam.list_role_policies(RoleName=name)["PolicyNames"] == ["s3:PutObject"]
+    assert iam.get_role(RoleName=name)["Role"].get("Tags", []) == []
+
+
 def test_what_a_template_no_longer_names_goes_unless_it_is_retained(stack):
     stack.create(
         {"Gone": topic("gone"), "Stays": topic("stays", DeletionPolicy="Retain"), "Same": topic("same")}
