@@ -17,12 +17,15 @@ from handlers.inference.metrics import NAMESPACE
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Protocol
 
     from handlers.inference.dataplane import Model
     from handlers.inference.events.reply import Reply
     from handlers.inference.messages import Request
+    from handlers.inference.tensor import Tensor
+
+    Tensors = Mapping[str, Tensor]
 
     class Task(Protocol):
         """Something to be done after an answer.
@@ -49,6 +52,10 @@ class TooLarge(Exception):
     """More than a task can carry; the message says how much."""
 
 
+class Refused(Exception):
+    """Who should take it does not; the message says how it calls the reason."""
+
+
 class Answered:
     """A request that has had its answer.
 
@@ -58,16 +65,30 @@ class Answered:
         status: of the answer.
         request_id: what Lambda calls it.
         inference_id: what the client calls it (its header, else its body), else ``request_id``.
+        latency_ms: what the answer took.
+        tensors: the model's inputs and outputs, where they are kept and the request came so far.
     """
 
-    __slots__ = ("event", "head", "inference_id", "reply", "request_id", "status")
+    __slots__ = ("event", "head", "inference_id", "latency_ms", "reply", "request_id", "status", "tensors")
 
-    def __init__(self, event: bytes, head: "Request", reply: bytes, made: "Reply", request_id: str) -> None:
+    def __init__(  # noqa: PLR0913 - what is known of it
+        self,
+        event: bytes,
+        head: "Request",
+        reply: bytes,
+        made: "Reply",
+        *,
+        request_id: str,
+        latency_ms: float,
+        tensors: "tuple[Tensors, Tensors] | None" = None,
+    ) -> None:
         self.event = event
         self.head = head
         self.reply = reply
         self.status = made.status
         self.request_id = request_id
+        self.latency_ms = latency_ms
+        self.tensors = tensors
         self.inference_id = head.headers.get(ID_HEADER) or made.inference_id or request_id
 
     def is_among(self, share: float) -> bool:

@@ -27,6 +27,8 @@ class Model:
         inputs: the signature's inputs by name, in its order.
         outputs: the signature's outputs by name, in its order.
         golden: reads the bundle's golden samples, ``golden.npz``, verified. None: they are out of reach.
+        keeps: whether ``kept`` is. Not where several threads ask.
+        kept: inputs and outputs of the last run that was asked for, as they were handed over.
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class Model:
         self.version = version
         self.manifest = manifest
         self.golden = golden
+        self.keeps = False
+        self.kept: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None
         self.inputs = {spec.name: spec for spec in manifest.signature.inputs}
         self.outputs = {spec.name: spec for spec in manifest.signature.outputs}
         self._session = session
@@ -72,11 +76,14 @@ class Model:
             if name not in self.outputs:
                 raise RequestError(f"the model has no output '{name}': it gives {_listed(self.outputs)}.")
         self.check(inputs)
+        answers = None
         if self._in_pieces is not False and next(iter(inputs.values())).shape[0] > _FEW_ROWS:
             answers = self._piece_by_piece(names, inputs)
-            if answers is not None:
-                return answers
-        return self._run_once(names, inputs)
+        if answers is None:
+            answers = self._run_once(names, inputs)
+        if self.keeps:
+            self.kept = inputs, answers
+        return answers
 
     def _piece_by_piece(
         self, names: "Sequence[str]", inputs: "Mapping[str, Tensor]"

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from handlers.inference.after import After
+    from handlers.inference.after import After, Task
     from handlers.inference.dataplane import Model
     from handlers.inference.events.reply import Reply
     from handlers.inference.transform import Transformed
@@ -54,6 +54,7 @@ class Function:
         self._reply: Reply | None = None
         self._request_id = ""
         self._started = 0.0
+        self._latency_ms = 0.0
 
     def answer(self, event: object, request_id: str, seconds_left: float | None = None) -> "Reply":
         """Answer one event (JSON as Python objects), and write its line of metrics.
@@ -69,6 +70,7 @@ class Function:
         """
         log.about(request_id)
         self._event, self._request_id, self._started = event, request_id, time.perf_counter()
+        self._service.model.kept = None
         self._watch.begin(due_in(seconds_left))
         try:
             reply = answer_event(self._service, event)
@@ -95,7 +97,17 @@ class Function:
         if self.after is not None and self._reply is not None:
             from handlers.inference.after import Answered  # noqa: PLC0415 - it is there since the start
 
-            answered = Answered(event, head_of(self._event), reply, self._reply, self._request_id)
+            model = self._service.model
+            answered = Answered(
+                event,
+                head_of(self._event),
+                reply,
+                self._reply,
+                request_id=self._request_id,
+                latency_ms=self._latency_ms,
+                tensors=model.kept,
+            )
+            model.kept = None  # an environment that is frozen holds nobody's data
             self.after.run(answered, seconds_left)
 
     def _give_up(self) -> None:
@@ -113,10 +125,11 @@ class Function:
             log.say(f"the 504 could not be sent ({type(error).__name__} at {log.place_of(error)})")
 
     def _emit(self, reply: "Reply") -> None:
+        self._latency_ms = (time.perf_counter() - self._started) * 1e3
         emit(
             self._service.model,
             status=reply.status,
-            latency_ms=(time.perf_counter() - self._started) * 1e3,
+            latency_ms=self._latency_ms,
             is_cold=self._is_cold,
             request_id=self._request_id,
         )
@@ -146,13 +159,22 @@ def service_from(environ: "Mapping[str, str]") -> Service:
 
 
 def _after(environ: "Mapping[str, str]", model: "Model") -> "After | None":
-    """What is configured to be done after an answer."""
-    if not environ.get("COLDPRESS_SHADOW_FUNCTION"):
-        return None
-    from handlers.inference.after import After  # noqa: PLC0415 - only where there is something to do
-    from handlers.inference.shadow import Shadow  # noqa: PLC0415 - as above
+    """What is configured to be done after an answer; in that order."""
+    tasks: list[Task] = []
+    if environ.get("COLDPRESS_SHADOW_FUNCTION"):
+        from handlers.inference.shadow import Shadow  # noqa: PLC0415 - only where there is something to do
 
-    return After(model, [Shadow.from_environment(environ, model.version)])
+        tasks.append(Shadow.from_environment(environ, model.version))
+    if environ.get("COLDPRESS_CAPTURE_STREAM"):
+        from handlers.inference.capture import Capture  # noqa: PLC0415 - as above
+
+        tasks.append(Capture.from_environment(environ, model))
+        model.keeps = True
+    if not tasks:
+        return None
+    from handlers.inference.after import After  # noqa: PLC0415 - as above
+
+    return After(model, tasks)
 
 
 def _uploads(bucket: str | None, model: str, environ: "Mapping[str, str]") -> "Callable[[], Uploads] | None":

@@ -4,13 +4,9 @@ Lambda queues them (an asynchronous Invoke): however slow, throttled or broken t
 here waits for it.
 """
 
-import time
-
-from handlers.inference.after import TooLarge
+from handlers.inference.after import Refused, TooLarge
 from handlers.inference.errors import InitError
-from handlers.inference.fetch.credentials import credentials_from
-from handlers.inference.fetch.http import Connection, Endpoint, Interrupted, other_endpoint
-from handlers.inference.fetch.sigv4 import sign_post
+from handlers.inference.fetch.aws import Service
 from handlers.inference.messages import to_json
 from handlers.inference.routes import is_inference
 
@@ -25,10 +21,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024**2
 _OK, _ACCEPTED, _TOO_LARGE = 200, 202, 413
 _HEADERS = {"content-type": "application/json", "x-amz-invocation-type": "Event"}
-
-
-class Refused(Exception):
-    """Lambda does not take it; the message says how it calls the reason."""
 
 
 class Shadow:
@@ -46,10 +38,8 @@ class Shadow:
     def __init__(self, function: str, share: float, version: str, environ: "Mapping[str, str]") -> None:
         self._share = share
         self._version = version
-        self._environ = environ
         self._path = f"/2015-03-31/functions/{function}/invocations"
-        self._endpoint: Endpoint | None = None
-        self._connection: Connection | None = None
+        self._lambda = Service("lambda", environ)
 
     @classmethod
     def from_environment(cls, environ: "Mapping[str, str]", version: str) -> "Self":
@@ -81,56 +71,8 @@ class Shadow:
         payload = b'{"shadow":%b,"event":%b,"reply":%b}' % (about, answered.event, answered.reply)
         if len(payload) > MAX_BYTES:
             raise TooLarge(f"{len(payload)} bytes of the {MAX_BYTES} that an asynchronous invocation takes")
-        self._send(payload, due)
-
-    def _send(self, payload: bytes, due: float) -> None:
-        kept, self._connection = self._connection, None
-        if kept is not None:
-            try:
-                self._post(kept, payload, due)
-            except OSError as error:
-                # Its other end may have closed it while this environment was frozen. What only takes too long
-                # may have arrived, and is not sent twice.
-                if isinstance(error, TimeoutError) or time.monotonic() > due:
-                    raise
-            else:
-                return
-        self._post(self._connect(due), payload, due)
-
-    def _connect(self, due: float) -> Connection:
-        left = due - time.monotonic()
-        if left <= 0:
-            raise Interrupted("no time was left")
-        if self._endpoint is None:
-            self._endpoint = _endpoint(self._environ)
-        return Connection(self._endpoint, left / 2)
-
-    def _post(self, connection: Connection, payload: bytes, due: float) -> None:
-        try:
-            credentials = credentials_from(self._environ)
-            host = connection.host
-            signed = sign_post(host, self._path, _HEADERS, payload, "lambda", credentials)
-            status = connection.post(self._path, signed, payload, due)
-            for _ in connection.read(memoryview(bytearray(connection.length))):
-                pass
-        except BaseException:
-            connection.close()
-            raise
-        if connection.is_reusable:
-            self._connection = connection
-        else:
-            connection.close()
+        status, kind = self._lambda.post(self._path, _HEADERS, payload, due)
         if status == _TOO_LARGE:
             raise TooLarge(f"{len(payload)} bytes are refused by Lambda")
         if status != _ACCEPTED:
-            kind = connection.headers.get("x-amzn-errortype", "").partition(":")[0]
             raise Refused(f"Lambda refuses it with status {status} {kind}".rstrip())
-
-
-def _endpoint(environ: "Mapping[str, str]") -> Endpoint:
-    """Lambda's, in the function's region."""
-    other = other_endpoint(environ, "LAMBDA")
-    if other is not None:
-        return other[0]
-    region = environ.get("AWS_REGION", "")
-    return Endpoint("https", f"lambda.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}")

@@ -76,7 +76,7 @@ def test_answers_do_not_import_what_takes_uploads(modules):
     assert "handlers.inference.uploads" not in modules
 
 
-def test_nothing_of_a_shadow_is_imported_without_one(affine_bundle):
+def test_nothing_of_what_follows_answers_is_imported_without_any(affine_bundle):
     script = f"""
 import sys
 sys.path[:0] = {[str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]!r}
@@ -93,7 +93,8 @@ print(*sorted(sys.modules), sep=chr(10), file=sys.stderr)
     )
     modules = set(done.stderr.split())
     assert "handlers.inference.function" in modules
-    assert not modules & {"handlers.inference.after", "handlers.inference.shadow", "handlers.inference.fetch"}
+    follows = {f"handlers.inference.{name}" for name in ("after", "capture", "shadow", "fetch")}
+    assert not modules & follows
     assert not modules.intersection(FORBIDDEN)
 
 
