@@ -7,7 +7,7 @@ from moto.apigateway.models import APIGatewayBackend, RestAPI, Stage, UsagePlan,
 
 from emulator import settings
 from emulator.events import Event, HttpRequest, HttpResponse
-from emulator.rest_events import RestTarget, to_event, to_response
+from emulator.rest_events import RestTarget, to_event, to_response, to_streamed_response
 from emulator.routed import Caller, Refused, Routed, Words, function_arn
 from emulator.routes import best
 from emulator.throttles import Allowance, Limit
@@ -80,7 +80,9 @@ class RestApi:
             allowances=allowances,
             timeout_seconds=integration.get("timeoutInMillis", 29_000) / 1000,
             event=event,
-            response=to_response,
+            response=to_streamed_response
+            if integration.get("responseTransferMode") == "STREAM"
+            else to_response,
         )
 
     def preflight(self, request: HttpRequest, path: str) -> HttpResponse | None:

@@ -8,13 +8,14 @@ import base64
 import json
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from emulator import settings
 from emulator.events import Event, HttpRequest, HttpResponse, MalformedAnswer, body_of, header_text, status_of
 
+_MAX_HEAD_BYTES = 16 * 1024
 _ANSWER_KEYS = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
 
 
@@ -104,6 +105,18 @@ def to_response(payload: bytes) -> HttpResponse:
             "not an object of statusCode, headers, multiValueHeaders, body, isBase64Encoded"
         )
     return HttpResponse(status_of(answer), body_of(answer), _headers(answer))
+
+
+def to_streamed_response(payload: bytes) -> HttpResponse:
+    """What API Gateway sends for an answer that is streamed: JSON, eight zeros, and the body as it is.
+
+    Raises:
+        MalformedAnswer: it is no such stream.
+    """
+    head, separator, body = payload.partition(bytes(8))
+    if not separator or len(head) > _MAX_HEAD_BYTES:
+        raise MalformedAnswer(f"its first {_MAX_HEAD_BYTES} bytes are no JSON with eight zeros behind")
+    return replace(to_response(head), body=body)
 
 
 def _headers(answer: Event) -> list[tuple[str, str]]:

@@ -9,7 +9,9 @@ from emulator.events import Event, HttpRequest, HttpResponse
 from emulator.throttles import Allowance, Limit
 from emulator.tokens import Issuer
 
-_FUNCTION_IN_URI = re.compile(r"(?:.*/functions/)?(arn:aws[\w-]*:lambda:[^/]+)(?:/invocations)?")
+_FUNCTION_IN_URI = re.compile(
+    r"(?:.*/functions/)?(arn:aws[\w-]*:lambda:[^/]+)(?:/(?:response-streaming-)?invocations)?"
+)
 
 
 class Refused(Exception):

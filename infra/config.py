@@ -285,8 +285,9 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
 
     ``api`` is ``http`` (the cheaper and quicker one) or ``rest`` (API keys, quotas, WAF). ``authorization``
     is ``iam`` (requests signed with AWS credentials), ``jwt`` (tokens of the issuer ``jwt``), ``api_key``
-    (one of ``api_keys``, each with the same ``quota``) or ``none`` (open to everyone). Logs, its own and the
-    models', are kept for ``log_retention_days``.
+    (one of ``api_keys``, each with the same ``quota``) or ``none`` (open to everyone). With ``streaming``,
+    which a REST API has, answers may be larger than the 6 MB that Lambda carries otherwise. Logs, its own
+    and the models', are kept for ``log_retention_days``.
     """
 
     api: Annotated[ApiKind, Meta(description='it takes "http" or "rest" (for API keys, quotas and WAF)')] = (
@@ -305,6 +306,7 @@ class ApiConfig(_Section, frozen=True, kw_only=True):
     throttling: Throttling = Throttling()
     cors: Cors | None = None
     domain: Domain | None = None
+    streaming: Annotated[bool, Meta(description="it takes true or false")] = False
     log_retention_days: Annotated[
         LogRetention,
         Meta(

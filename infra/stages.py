@@ -225,6 +225,7 @@ def _right(kind: type, key: str) -> str:
 
 def _check_endpoint(config: EndpointConfig, where: str) -> None:
     _check_rollout(config.rollout, f"{where}.rollout")
+    _check_streaming(config, where)
     if config.model.version in config.model.versions:
         raise InvalidConfig(
             f"{where}.model.versions has {config.model.version}, but that is model.version itself: "
@@ -259,6 +260,13 @@ def _check_shadow(model: Model, where: str) -> None:
                 f"{where}.{key} is what serves, but a shadow is another bundle under another number: push "
                 "it, or take shadow out."
             )
+
+
+def _check_streaming(config: EndpointConfig, where: str) -> None:
+    if config.streaming and config.model.shadow is not None:
+        raise InvalidConfig(
+            f"{where}.model.shadow compares answers that are not streamed: take it or streaming out."
+        )
 
 
 def _check_limits(smallest: int, largest: int, where: str) -> None:
@@ -310,6 +318,10 @@ def _check_api(config: ApiConfig, where: str) -> None:
         (
             config.web_acl_arn is not None and not is_rest,
             'web_acl_arn is there, but AWS WAF protects REST APIs only: set api to "rest"',
+        ),
+        (
+            config.streaming and not is_rest,
+            'streaming is true, but only a REST API streams answers: set api to "rest"',
         ),
         (
             config.cors is not None and is_rest and len(config.cors.origins) > 1,

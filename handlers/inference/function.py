@@ -49,6 +49,8 @@ class Function:
         self._is_cold = environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
         self._headers = _cors_headers(environ)
         self._send = send
+        # Of the runtime clients, only ours can (runtime.py).
+        self._streams = send is not None and environ.get("COLDPRESS_STREAMING") == "1"
         self._watch = Watch(self._give_up)
         self._event: object = None
         self._reply: Reply | None = None
@@ -73,7 +75,7 @@ class Function:
         self._service.model.kept = None
         self._watch.begin(due_in(seconds_left))
         try:
-            reply = answer_event(self._service, event)
+            reply = answer_event(self._service, event, streams=self._streams)
         finally:
             is_in_time = self._watch.end()
             if not is_in_time:
@@ -117,7 +119,7 @@ class Function:
         if self._send is None:
             return
         try:
-            reply = refuse_event(self._event, Late())
+            reply = refuse_event(self._event, Late(), streams=self._streams)
             reply.add_headers(self._headers)
             self._send(self._request_id, reply)
             self._emit(reply)

@@ -14,7 +14,7 @@ from _json import encode_basestring_ascii as quoted
 
 from handlers.inference import log
 from handlers.inference.errors import GivenUp, InitError
-from handlers.inference.runtime_api import ApiError, RuntimeApi
+from handlers.inference.runtime_api import ApiError, RuntimeApi, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main() -> int:
 
 def _initialise(
     api: RuntimeApi,
-) -> "tuple[Callable[[Invocation], bytes], Callable[[Invocation, bytes], None] | None]":
+) -> "tuple[Callable[[Invocation], bytes | Stream], Callable[[Invocation, bytes], None] | None]":
     """Import and load all that requests need; how to answer one, and what to do after that, if anything."""
     from handlers.inference.documents import read_event  # noqa: PLC0415 - a failed import is an init error
     from handlers.inference.events import UnknownEvent  # noqa: PLC0415
@@ -55,21 +55,26 @@ def _initialise(
 
     def send(request_id: str, reply: "Reply") -> None:
         # The loop uses the connection only when it has the answer, which it then waits for in vain.
-        api.respond(request_id, reply.as_json())
+        api.respond(request_id, _sent(reply))
 
     function = Function(os.environ, send)
 
-    def answer(invocation: "Invocation") -> bytes:
+    def answer(invocation: "Invocation") -> "bytes | Stream":
         try:
             event = read_event(invocation.event)
         except ValueError:
             raise UnknownEvent("the event is no JSON: invoke this function with an HTTP event.") from None
-        return function.answer(event, invocation.request_id, _seconds_left(invocation)).as_json()
+        return _sent(function.answer(event, invocation.request_id, _seconds_left(invocation)))
 
     def after(invocation: "Invocation", reply: bytes) -> None:
         function.follow_up(invocation.event, reply, _seconds_left(invocation))
 
     return answer, after if function.after is not None else None
+
+
+def _sent(reply: "Reply") -> "bytes | Stream":
+    """A reply as Lambda takes it."""
+    return Stream(*reply.as_stream()) if reply.is_streamed else reply.as_json()
 
 
 def _seconds_left(invocation: "Invocation") -> float | None:
@@ -88,7 +93,7 @@ class Loop:
     def __init__(
         self,
         api: RuntimeApi,
-        answer: "Callable[[Invocation], bytes]",
+        answer: "Callable[[Invocation], bytes | Stream]",
         after: "Callable[[Invocation, bytes], None] | None" = None,
     ) -> None:
         self._api = api
@@ -130,7 +135,7 @@ class Loop:
             sentence = f"Lambda did not take the answer of {len(reply)} bytes: ask for fewer rows or outputs."
             log.say(sentence)
             self._fail(request_id, "ResponseSizeTooLarge", sentence)
-        elif self._after is not None:
+        elif self._after is not None and isinstance(reply, bytes):
             try:
                 self._after(invocation, reply)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and others want theirs

@@ -16,6 +16,13 @@ _OK, _ACCEPTED = 200, 202
 _PIECE_BYTES = 64 * 1024
 _LARGE_PIECE_BYTES = 1024 * 1024
 _MAX_HEAD_BYTES = 1024 * 1024
+# How API Gateway's format of a stream is announced, and what stands between its head and its body.
+_STREAM = (
+    "lambda-runtime-function-response-mode: streaming\r\n"
+    "content-type: application/vnd.awslambda.http-integration-response\r\n"
+    "transfer-encoding: chunked\r\n"
+)
+_HEAD_END = bytes(8)
 _ERROR_TYPE = "lambda-runtime-function-error-type"
 
 
@@ -44,6 +51,24 @@ class Invocation:
         self.deadline_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
         self.trace_id = headers.get("lambda-runtime-trace-id")
         self.event = event
+
+
+class Stream:
+    """An answer that is sent as a stream, of which Lambda carries 200 MB; REST APIs of API Gateway take it.
+
+    Attributes:
+        head: the JSON of status and headers.
+        body: as the client gets it.
+    """
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self.head = head
+        self.body = body
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.body)
 
 
 class RuntimeApi:
@@ -84,13 +109,19 @@ class RuntimeApi:
         """All is done for the event that ``next`` gave."""
         self._has_event = False
 
-    def respond(self, request_id: str, reply: bytes) -> bool:
-        """Send the answer (JSON); whether it was taken. One larger than 6 MB is not.
+    def respond(self, request_id: str, reply: "bytes | Stream") -> bool:
+        """Send the answer (JSON, or a stream); whether it was taken. JSON larger than 6 MB is not.
 
         Raises:
             ApiError: the API cannot be reached.
         """
-        return self._call("POST", f"/invocation/{request_id}/response", reply)[0] == _ACCEPTED
+        path = f"/invocation/{request_id}/response"
+        if isinstance(reply, Stream):
+            # One chunk for each part, and none that is empty, because that ends it.
+            parts = [part for part in (reply.head + _HEAD_END, reply.body) if part]
+            chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
+            return self._call("POST", path, b"".join([*chunks, b"0\r\n\r\n"]), _STREAM)[0] == _ACCEPTED
+        return self._call("POST", path, reply)[0] == _ACCEPTED
 
     def fail(self, request_id: str, kind: str, error: bytes) -> bool:
         """Say that the request failed: ``error`` is JSON with errorType, errorMessage and stackTrace.
@@ -98,7 +129,8 @@ class RuntimeApi:
         Raises:
             ApiError: the API cannot be reached.
         """
-        return self._call("POST", f"/invocation/{request_id}/error", error, kind)[0] == _ACCEPTED
+        headers = f"{_ERROR_TYPE}: {kind}\r\n"
+        return self._call("POST", f"/invocation/{request_id}/error", error, headers)[0] == _ACCEPTED
 
     def fail_init(self, kind: str, error: bytes) -> bool:
         """Say that there will be no answers; the process must end then.
@@ -106,15 +138,13 @@ class RuntimeApi:
         Raises:
             ApiError: the API cannot be reached.
         """
-        return self._call("POST", "/init/error", error, kind)[0] == _ACCEPTED
+        return self._call("POST", "/init/error", error, f"{_ERROR_TYPE}: {kind}\r\n")[0] == _ACCEPTED
 
     def _call(
-        self, method: str, path: str, body: bytes = b"", error_type: str = "", *, waits: bool = False
+        self, method: str, path: str, body: bytes = b"", headers: str = "", *, waits: bool = False
     ) -> "tuple[int, dict[str, str], bytes]":
-        head = f"{method} {_ROOT}{path} HTTP/1.1\r\nhost: {self._address[0]}:{self._address[1]}\r\n"
-        if error_type:
-            head += f"{_ERROR_TYPE}: {error_type}\r\n"
-        if method == "POST":
+        head = f"{method} {_ROOT}{path} HTTP/1.1\r\nhost: {self._address[0]}:{self._address[1]}\r\n{headers}"
+        if method == "POST" and headers is not _STREAM:
             head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
         message = f"{head}\r\n".encode("latin-1")
         is_kept = self._socket is not None

@@ -17,10 +17,10 @@ SIGNED: Document = {
 }
 
 
-def integration(target: lambda_.IFunction) -> Document:
-    """How a document says that ``target`` answers, which may be an alias."""
+def integration(target: lambda_.IFunction, *, call: str = "2015-03-31/{}/invocations") -> Document:
+    """How a document says that ``target`` answers, which may be an alias, and by which call of Lambda's."""
     stack = Stack.of(target)
-    function = f"lambda:path/2015-03-31/functions/{target.function_arn}/invocations"
+    function = f"lambda:path/{call.format(f'functions/{target.function_arn}')}"
     return {
         "type": "aws_proxy",
         "httpMethod": "POST",

@@ -91,6 +91,7 @@ def test_api_keys_open_a_rest_api_and_a_quota_ends_it(start: Start) -> None:
         api_keys=["shop", "office"],
         quota={"limit": 3, "period": "day"},
         cors={"origins": [PAGE]},
+        streaming=True,
     )
     keys = boto3.client("apigateway")
     shop, office = (

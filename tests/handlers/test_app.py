@@ -108,6 +108,25 @@ def event(body: str, path: str = "/v1/models/toy:predict") -> dict:
     }
 
 
+@pytest.mark.parametrize("start", ["own loop"], indirect=True)
+def test_a_rest_api_that_streams_gets_head_and_body_apart(start, affine_bundle):
+    environment = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle), COLDPRESS_STREAMING="1")
+    asked = {
+        "httpMethod": "POST",
+        "path": "/v1/models/toy:predict",
+        "requestContext": {},
+        "headers": {"content-type": "application/json"},
+        "body": ROWS,
+    }
+    for _ in range(2):  # the connection to Lambda's API is still good after a stream
+        status, answered = environment.invoke(asked)
+        head, separator, body = answered.partition(bytes(8))
+        assert (status, json.loads(head)["statusCode"], len(separator)) == (200, 200, 8)
+        assert body == b'{"predictions":[[3.0,5.0,7.0]]}'
+    # Who asks by Lambda's Invoke, as the check does, gets JSON.
+    assert json.loads(environment.invoke(event(ROWS))[1])["statusCode"] == 200
+
+
 def test_requests_answers_and_their_metrics(start, affine_bundle):
     environment = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle), COLDPRESS_VERSION="3")
     status, answered = environment.invoke(event(ROWS))

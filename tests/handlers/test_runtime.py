@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.inference.runtime import Loop
-from handlers.inference.runtime_api import ApiError, Invocation, RuntimeApi
+from handlers.inference.runtime_api import ApiError, Invocation, RuntimeApi, Stream
 from tests.handlers.scripted_api import (
     ACCEPTED,
     CUT,
@@ -188,6 +189,30 @@ def test_an_answer_that_is_too_large_fails_alone(scripted, capfd):
     ]
     assert json.loads(scripted.requests[2][2])["errorType"] == "ResponseSizeTooLarge"
     assert "RequestId: 1 Lambda did not take the answer of 2 bytes" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", bytes(300_000)])
+def test_a_stream_is_sent_in_chunks_as_api_gateway_reads_it(body):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        api = RuntimeApi(f"127.0.0.1:{listener.getsockname()[1]}")
+        taken: list[bool] = []
+        thread = threading.Thread(target=lambda: taken.append(api.respond("1", Stream(b'{"a":1}', body))))
+        thread.start()
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as stream:
+            head = b"".join(iter(stream.readline, b"\r\n")).decode().lower()
+            received = b""
+            while size := int(stream.readline(), 16):
+                received += stream.read(size)
+                assert stream.readline() == b"\r\n"
+            assert stream.readline() == b"\r\n"
+            connection.sendall(ACCEPTED)
+            thread.join(30)
+    assert taken == [True]
+    assert received == b'{"a":1}' + bytes(8) + body
+    assert "lambda-runtime-function-response-mode: streaming" in head
+    assert "content-type: application/vnd.awslambda.http-integration-response" in head
+    assert "content-length" not in head
 
 
 def test_an_answer_after_the_deadline_is_not_sent(scripted, capfd):

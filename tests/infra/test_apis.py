@@ -307,3 +307,17 @@ def test_a_rest_api_lets_pages_of_one_origin_ask_and_read(synthesise: Synthesise
     assert errors.keys() == {"DEFAULT_4XX", "DEFAULT_5XX"}
     variables = [function["Environment"]["Variables"] for function in template.serving()]
     assert {found["COLDPRESS_CORS_ORIGIN"] for found in variables} == {"https://app.example.com"}
+
+
+def test_a_rest_api_that_streams_calls_lambda_so_and_the_functions_know(synthesise: Synthesise) -> None:
+    template = synthesise({**TWO, "api": "rest", "streaming": True}).stack("coldpress-dev")
+    document = template.properties("AWS::ApiGateway::RestApi")["Body"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            integration = operation["x-amazon-apigateway-integration"]
+            assert integration["responseTransferMode"] == "STREAM"
+            uri = json.dumps(integration["uri"])
+            assert "path/2021-11-15/functions/" in uri
+            assert "/response-streaming-invocations" in uri
+    variables = [function["Environment"]["Variables"] for function in template.serving()]
+    assert {found["COLDPRESS_STREAMING"] for found in variables} == {"1"}

@@ -140,6 +140,19 @@ def test_the_shortest_stage_gets_the_defaults() -> None:
             {"api": "rest", "cors": {"origins": ["https://a.example.com", "https://b.example.com"]}},
             ".cors.origins has several, but a REST API answers every page with the same one: name one, or",
         ),
+        (
+            {
+                "model": {
+                    **MODEL,
+                    "digest": DIGEST,
+                    "shadow": {"version": 9, "digest": "f" * 64, "share": 0.1},
+                },
+                "api": "rest",
+                "streaming": True,
+            },
+            ".model.shadow compares answers that are not streamed: take it or streaming out.",
+        ),
+        ({"streaming": True}, ".streaming is true, but only a REST API streams answers: set api to"),
         ({"cors": {"origins": ["example.com"]}}, '.cors.origins is ["example.com"], but it takes a list of'),
         ({"domain": {"name": "Example"}}, '.domain.name is "Example", but it takes a name like'),
         (

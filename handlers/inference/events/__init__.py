@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from handlers.inference.errors import ContentTooLarge, RequestError
 from handlers.inference.events.alb import ApplicationLoadBalancer
+from handlers.inference.events.bodies import MAX_STREAM_BYTES
 from handlers.inference.events.http_api import HttpApi
 from handlers.inference.events.reply import Reply
 from handlers.inference.events.rest_api import RestApi
@@ -45,8 +46,8 @@ class UnknownEvent(Exception):
     """The event carries no HTTP request that this handler reads."""
 
 
-def answer_event(service: Service, event: object) -> Reply:
-    """The reply to one event, which is JSON as Python objects.
+def answer_event(service: Service, event: object, *, streams: bool = False) -> Reply:
+    """The reply to one event, which is JSON as Python objects; ``streams``: to a REST API as a stream.
 
     Raises:
         UnknownEvent: no source recognises it.
@@ -56,25 +57,26 @@ def answer_event(service: Service, event: object) -> Reply:
         response = service.answer(source.request(event))
     except RequestError as error:
         response = error_response(error)
-    reply = Reply(response, source.envelope(event, response))
-    if reply.is_larger_than(source.MAX_REPLY_BYTES):
+    reply = _reply(source, event, response, streams)
+    limit = MAX_STREAM_BYTES if reply.is_streamed else source.MAX_REPLY_BYTES
+    if reply.is_larger_than(limit):
         # 413 although it is the answer: only the client can change it, by asking for less, and a 5xx would
         # have it retried and the endpoint alarmed.
         refusal = ContentTooLarge(
-            f"the answer is larger than the {source.MAX_REPLY_BYTES} bytes that can be carried: send fewer "
+            f"the answer is larger than the {limit} bytes that can be carried: send fewer "
             "rows, or ask for fewer outputs or for binary ones (Open Inference Protocol, binary_data_output)."
         )
-        return _refused(source, event, refusal)
+        return _reply(source, event, error_response(refusal), streams)
     return reply
 
 
-def refuse_event(event: object, refusal: RequestError) -> Reply:
+def refuse_event(event: object, refusal: RequestError, *, streams: bool = False) -> Reply:
     """The reply that refuses an event, whatever it asks for.
 
     Raises:
         UnknownEvent: no source recognises it.
     """
-    return _refused(*_recognised(event), refusal)
+    return _reply(*_recognised(event), error_response(refusal), streams)
 
 
 def head_of(event: object) -> Request:
@@ -99,6 +101,6 @@ def _recognised(event: object) -> tuple[type[EventSource], Mapping[str, Any]]:
     )
 
 
-def _refused(source: type[EventSource], event: Mapping[str, Any], refusal: RequestError) -> Reply:
-    response = error_response(refusal)
-    return Reply(response, source.envelope(event, response))
+def _reply(source: type[EventSource], event: Mapping[str, Any], response: Response, streams: bool) -> Reply:
+    envelope = source.envelope(event, response)
+    return Reply(response, envelope, is_streamed=streams and source is RestApi)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIX_MEGABYTES = 6 * 1024**2
+# Of an answer that Lambda streams.
+MAX_STREAM_BYTES = 200 * 1024**2
 
 
 def read_body(event: Mapping[str, Any]) -> bytes:

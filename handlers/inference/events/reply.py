@@ -26,14 +26,19 @@ class Reply:
     Attributes:
         status: of the response.
         inference_id: of the response.
+        is_streamed: whether the source takes it as a stream, whose body is bytes.
     """
 
-    __slots__ = ("_body", "_envelope", "_is_text", "inference_id", "status")
+    __slots__ = ("_body", "_envelope", "_is_text", "inference_id", "is_streamed", "status")
 
-    def __init__(self, response: Response, envelope: dict[str, Any]) -> None:
+    def __init__(self, response: Response, envelope: dict[str, Any], *, is_streamed: bool = False) -> None:
+        self.is_streamed = is_streamed
         self.status = response.status
         self.inference_id = response.inference_id
         headers = response.headers
+        if is_streamed:
+            self._is_text, self._envelope, self._body = False, envelope, response.body
+            return
         self._is_text = headers.get("content-type") == _JSON and "content-encoding" not in headers
         self._envelope = {**envelope, "isBase64Encoded": not self._is_text}
         self._body = response.body if self._is_text else pybase64.b64encode(response.body)
@@ -46,6 +51,10 @@ class Reply:
         """The reply as it goes to Lambda."""
         envelope = to_json(self._envelope).encode(errors="replace")
         return b'%b,"body":"%b"}' % (envelope[:-1], self._escaped())
+
+    def as_stream(self) -> tuple[bytes, bytes]:
+        """Head (JSON) and body of a reply that is streamed."""
+        return to_json(self._envelope).encode(errors="replace"), self._body
 
     def add_headers(self, headers: dict[str, str]) -> None:
         """Send these as well; names are in lower case."""
