@@ -83,7 +83,7 @@ class ModelShadow(Construct):
         acknowledge(
             self.function,
             "Serverless-LambdaAsyncFailureDestination",
-            "As with dead letters: nobody would look.",
+            "A request that is not compared is one of many, and nobody would look at it.",
         )
 
     @property

@@ -39,7 +39,7 @@ HTTP = st.one_of(
 REST = st.one_of(
     st.fixed_dictionaries(
         {"api": st.just("rest"), "authorization": st.sampled_from(["iam", "none"])},
-        optional={"cors": st.just(CORS)},
+        optional={"cors": st.just(CORS), "streaming": st.booleans()},
     ),
     st.fixed_dictionaries(
         {"api": st.just("rest"), "authorization": st.just("api_key")},
