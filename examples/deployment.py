@@ -56,7 +56,8 @@ class Deployment:
         config = json.loads(path.read_text())
         stage = config["context"]["coldpress"][self.stage]
         stage |= settings
-        stage["model"] |= model or {}
+        if model:
+            stage["model"] |= model
         path.write_text(json.dumps(config, indent=2))
 
     def prepare(self) -> None:
@@ -74,6 +75,10 @@ class Deployment:
     def deploy(self) -> None:
         """Deploy the endpoint's stack."""
         self._deploy(self.stack)
+
+    def destroy(self) -> None:
+        """Delete the endpoint's stack."""
+        self._run("cdk destroy", str(BIN / "cdk"), "destroy", self.stack, "--exclusively", "--force")
 
     def output(self, name: str) -> str:
         """One output of the deployed stack."""

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from coldpress.aws import send_signed
+from emulator.server import Emulator
 from examples.deployment import Deployment
-from tests.e2e.cloud import Cloud
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine, expand
 
+PLAIN: dict[str, Any] = {"model": None, "provisioned_concurrency": None}
 EMAIL = {"email": "on-call@example.com"}
 JWT = {"issuer": "https://issuer.example.com", "audience": ["app"]}
 CORS = {"origins": ["https://app.example.com"]}
@@ -49,47 +51,52 @@ REST = st.one_of(
         },
     ),
 )
-REST_OF_IT = st.fixed_dictionaries(
-    {},
+# What a model may have of its own; the first number says which of the two bundles it is pinned to.
+MODEL = st.fixed_dictionaries(
+    {"pin": st.integers(0, 1)},
     optional={
         "alarms": st.fixed_dictionaries({"p99_latency_ms": st.integers(1, 30_000)}),
-        "log_retention_days": st.sampled_from([1, 30, 365]),
         "memory_mb": st.integers(512, 3008),
         "provisioned_concurrency": PROVISIONED,
         "reserved_concurrency": st.integers(3, 9),
         "rollout": ROLLOUT,
-        "tags": st.dictionaries(st.sampled_from(["team", "cost"]), st.sampled_from(["one", "two"])),
-        "throttling": st.fixed_dictionaries({"rate": st.integers(1, 1000), "burst": st.integers(1, 1000)}),
+        "throttling": st.fixed_dictionaries({"rate": st.integers(20, 99), "burst": st.integers(20, 99)}),
         "timeout_s": st.integers(15, 29),
     },
 )
-BUDGET = st.sampled_from(
-    [
-        {},
-        {"alarms": EMAIL},
-        {"alarms": EMAIL, "budget": {"monthly_usd": 50}},
-        {"alarms": EMAIL, "budget": {"monthly_usd": 50, "anomaly_usd": 5}},
-    ]
+NAMES = ("any", "other", "third")
+MODELS = st.dictionaries(st.sampled_from(NAMES), MODEL, min_size=1, max_size=3)
+SHARED = st.fixed_dictionaries(
+    {},
+    optional={
+        "log_retention_days": st.sampled_from([1, 30, 365]),
+        "tags": st.dictionaries(st.sampled_from(["team", "cost"]), st.sampled_from(["one", "two"])),
+    },
 )
-STAGE = st.tuples(st.one_of(HTTP, REST), REST_OF_IT, BUDGET).map(lambda parts: parts[0] | parts[1] | parts[2])
+BUDGET = st.sampled_from([{}, {"alarms": EMAIL}, {"alarms": EMAIL, "budget": {"monthly_usd": 50}}])
+STAGE = st.tuples(st.one_of(HTTP, REST), SHARED, BUDGET).map(lambda parts: parts[0] | parts[1] | parts[2])
+# What a stranger's or a signed request for a model's status is answered.
+STATUS = {"iam": 200, "none": 200, "jwt": 401, "api_key": 403}
+Pins = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def stage(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, list[dict[str, Any]]]:
-    """A stage, and the two pushed models that it may be pinned to."""
+def stage(account: Emulator, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, Pins]:
+    """A stage, and the two pushed bundles of each model that it may be pinned to."""
     work = tmp_path_factory.mktemp("any")
     deployment = Deployment(work, "any")
-    pins = []
-    for model in (affine(), expand()):
-        deployment.configure(provisioned_concurrency=None, model={"name": "any"})
-        deployment.push(write_bundle(work, model, name="any"))
-        config = json.loads((work / "cdk.json").read_text())
-        pins.append(config["context"]["coldpress"]["any"]["model"])
+    pins: Pins = {name: [] for name in NAMES}
+    for name in NAMES:
+        for model in (affine(), expand()):
+            deployment.configure(**PLAIN, models={name: {}})
+            deployment.push(write_bundle(work, model, name=name))
+            config = json.loads((work / "cdk.json").read_text())
+            pins[name].append(config["context"]["coldpress"]["any"]["models"][name])
     return deployment, pins
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(3_000)
 @settings(
     max_examples=20,
     deadline=None,
@@ -98,20 +105,36 @@ def stage(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deplo
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(configuration=STAGE, pin=st.integers(0, 1))
+@given(shared=STAGE, models=MODELS)
 def test_a_deployment_ends_as_its_template_says(
-    stage: tuple[Deployment, list[dict[str, Any]]], configuration: dict[str, Any], pin: int
+    stage: tuple[Deployment, Pins], shared: dict[str, Any], models: dict[str, Any]
 ) -> None:
     deployment, pins = stage
-    deployment.configure(**{"provisioned_concurrency": None, "tags": {}} | configuration, model=pins[pin])
+    pinned = {
+        name: {key: value for key, value in own.items() if key != "pin"} | pins[name][own["pin"]]
+        for name, own in models.items()
+    }
+    deployment.configure(**PLAIN | {"tags": {}} | shared, models=pinned)
     deployment.deploy()  # which compares what is there with the template
-    name = deployment.output("FunctionName")
+    for name, own in pinned.items():
+        prefix = "" if len(pinned) == 1 else name.title()
+        _check_model(deployment.output(f"{prefix}FunctionName"), own)
+        assert deployment.output(f"{prefix}ModelDigest") == own["digest"]
+    for name in NAMES:
+        asked = send_signed(f"{deployment.output('EndpointUrl')}/v1/models/{name}")
+        wanted = STATUS[shared["authorization"]]
+        assert asked.status == (404 if wanted == 200 and name not in pinned else wanted), asked.body
+
+
+def _check_model(function: str, own: dict[str, Any]) -> None:
+    """The alias is on the pinned bundle alone, and it alone has provisioned concurrency, if any."""
     lambda_ = boto3.client("lambda")
-    alias = lambda_.get_alias(FunctionName=name, Name="live")
+    alias = lambda_.get_alias(FunctionName=function, Name="live")
     assert not alias["RoutingConfig"]["AdditionalVersionWeights"]
-    provisioned = lambda_.list_provisioned_concurrency_configs(FunctionName=name)
+    serving = lambda_.get_function_configuration(FunctionName=function, Qualifier="live")
+    assert serving["Environment"]["Variables"]["COLDPRESS_DIGEST"] == own["digest"]
+    provisioned = lambda_.list_provisioned_concurrency_configs(FunctionName=function)
     qualifiers = [
         config["FunctionArn"].rpartition(":")[2] for config in provisioned["ProvisionedConcurrencyConfigs"]
     ]
-    wanted = [alias["FunctionVersion"]] if "provisioned_concurrency" in configuration else []
-    assert qualifiers == wanted
+    assert qualifiers == ([alias["FunctionVersion"]] if "provisioned_concurrency" in own else [])

@@ -9,8 +9,9 @@ import boto3
 import pytest
 
 from coldpress.aws import Answer, send_signed, stack_output
+from emulator.server import Emulator
 from examples.deployment import Deployment
-from tests.e2e.cloud import Cloud
+from tests.e2e.endpoint import Endpoint, total
 from tests.emulator.requests import send
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
@@ -23,7 +24,7 @@ Start = Callable[..., Deployment]
 
 
 @pytest.fixture
-def start(cloud: Cloud, tmp_path: Path) -> Start:
+def start(account: Emulator, tmp_path: Path) -> Start:
     """Configure a stage, push a bundle for each of its models and deploy it."""
 
     def run(stage: str, models: dict[str, Any], **settings: Any) -> Deployment:
@@ -80,6 +81,24 @@ def test_a_model_that_leaves_cdk_json_loses_its_routes_and_keeps_its_bundles(sta
     assert metadata(deployment, "/v1/models/second").status == 200
     assert metadata(deployment, "/v1/models/first").status == 404
     assert deployment.output("EndpointUrl") == url
+
+
+@pytest.mark.parametrize("api", ["http", "rest"])
+def test_an_earlier_version_keeps_its_route(make_endpoint: Callable[..., Endpoint], api: str) -> None:
+    endpoint = make_endpoint(f"earlier-{api}", api=api)
+    endpoint.push(total(2), answer=20)
+    endpoint.deployment.deploy()
+    assert endpoint.answer() == endpoint.answer("/versions/1") == 20
+    endpoint.push(total(3), answer=30)
+    endpoint.deployment.change(model={"versions": [1]})
+    endpoint.deployment.deploy()
+    assert endpoint.answer() == endpoint.answer("/versions/2") == 30
+    assert endpoint.answer("/versions/1") == 20
+    assert endpoint.ask(version="/versions/3").status == 404
+    endpoint.deployment.change(model={"versions": []})
+    endpoint.deployment.deploy()
+    assert endpoint.answer() == 30
+    assert endpoint.ask(version="/versions/1").status == 404
 
 
 def test_api_keys_open_a_rest_api_and_a_quota_ends_it(start: Start) -> None:

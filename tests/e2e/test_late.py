@@ -8,8 +8,8 @@ import boto3
 import pytest
 
 from coldpress.aws import Answer, send_signed
+from emulator.server import Emulator
 from examples.deployment import Deployment
-from tests.e2e.cloud import Cloud
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import loop
 
@@ -17,7 +17,7 @@ Ask = Callable[[int], Answer]
 
 
 @pytest.fixture
-def deployment(cloud: Cloud, tmp_path: Path) -> Deployment:
+def deployment(account: Emulator, tmp_path: Path) -> Deployment:
     """A model that is as slow as one asks for, with two seconds for a request, beside the other."""
     work = tmp_path / "work"
     work.mkdir()

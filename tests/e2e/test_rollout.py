@@ -1,128 +1,11 @@
 """New versions that must not serve: stopped before traffic, at a tenth of it, or in their init."""
 
-import json
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-import boto3
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
-from coldpress.aws import Answer, send_signed
-from examples.deployment import Deployment, Failed
-from tests.e2e.cloud import Cloud
-from tests.handlers.bundles import write_bundle
-from tests.handlers.models import build_model
+from examples.deployment import Failed
+from tests.e2e.endpoint import BAD, total
 
-X, GOOD, BAD = np.float32([1, 2, 3, 4]), np.int64([2, 2]), np.int64([3, 3])
-FAST = {"rate": 10_000, "burst": 5_000}  # 5,000 requests come as fast as they are answered
 CANARY = {"type": "canary", "percent": 10, "minutes": 30}
-
-
-def total(factor: float, *, checks_shape: bool = False) -> onnx.ModelProto:
-    """y = factor * sum(x) of four numbers; with ``checks_shape`` a shape of another size makes it fail."""
-    source = "folded" if checks_shape else "x"
-    nodes = [
-        *([helper.make_node("Reshape", ["x", "shape"], ["folded"])] if checks_shape else []),
-        helper.make_node("ReduceSum", [source], ["sum"], keepdims=0),
-        helper.make_node("Mul", ["sum", "factor"], ["scaled"]),
-        # Both kinds take the shape, so that requests fit both.
-        helper.make_node("Cast", ["shape"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["numbers", "zero"], ["zeros"]),
-        helper.make_node("ReduceSum", ["zeros"], ["nothing"], keepdims=0),
-        helper.make_node("Add", ["scaled", "nothing"], ["y"]),
-    ]
-    return build_model(
-        nodes,
-        {"x": ("float32", [4]), "shape": ("int64", [2])},
-        {"y": ("float32", [])},
-        {"factor": np.float32(factor), "zero": np.float32(0)},
-    )
-
-
-class Endpoint:
-    """One stage, and what its users do."""
-
-    def __init__(self, deployment: Deployment, folder: Path, name: str) -> None:
-        self.deployment = deployment
-        self._folder = folder
-        self._name = name
-
-    def push(self, model: onnx.ModelProto, answer: float) -> None:
-        """Press nothing, and say that the original answered so."""
-        golden = [({"x": X, "shape": GOOD}, {"y": np.float32(answer)})]
-        self.deployment.push(write_bundle(self._folder, model, name=self._name, golden=golden))
-
-    def ask(self, shape: np.ndarray = GOOD, version: str = "") -> Answer:
-        body = json.dumps({"inputs": {"x": X.tolist(), "shape": shape.tolist()}}).encode()
-        url = f"{self.deployment.output('EndpointUrl')}/v1/models/{self._name}{version}:predict"
-        return send_signed(url, method="POST", body=body)
-
-    def answer(self, version: str = "") -> float:
-        answer = self.ask(version=version)
-        assert answer.status == 200, answer.body
-        return float(json.loads(answer.body)["outputs"])
-
-    @property
-    def status(self) -> str:
-        stacks = boto3.client("cloudformation").describe_stacks(StackName=self.deployment.stack)["Stacks"]
-        return str(stacks[0]["StackStatus"])
-
-    @property
-    def alias(self) -> dict[str, Any]:
-        return dict(boto3.client("lambda").get_alias(FunctionName=self.function, Name="live"))
-
-    @property
-    def function(self) -> str:
-        return self.deployment.output("FunctionName")
-
-    @property
-    def provisioned(self) -> dict[str, str]:
-        """The status of each version's or alias's provisioned concurrency."""
-        client: Any = boto3.client("lambda")
-        configs = client.list_provisioned_concurrency_configs(FunctionName=self.function)
-        return {
-            config["FunctionArn"].rpartition(":")[2]: config["Status"]
-            for config in configs["ProvisionedConcurrencyConfigs"]
-        }
-
-    @contextmanager
-    def under_load(self, shape: np.ndarray) -> Iterator[Counter[int]]:
-        """One request after the other meanwhile; how many got which status."""
-        seen: Counter[int] = Counter()
-        over = threading.Event()
-
-        def load() -> None:
-            while not over.is_set():
-                seen[self.ask(shape).status] += 1
-
-        thread = threading.Thread(target=load)
-        thread.start()
-        try:
-            yield seen
-        finally:
-            over.set()
-            thread.join()
-
-
-@pytest.fixture
-def make_endpoint(cloud: Cloud, tmp_path: Path) -> Callable[..., Endpoint]:
-    def make(name: str, **settings: object) -> Endpoint:
-        work = tmp_path / "work"
-        work.mkdir()
-        deployment = Deployment(work, name)
-        deployment.configure(
-            **{"model": {"name": name}, "provisioned_concurrency": None, "throttling": FAST, **settings}
-        )
-        return Endpoint(deployment, tmp_path, name)
-
-    return make
 
 
 def test_other_answers_than_the_originals_never_reach_a_client(make_endpoint):
@@ -163,11 +46,11 @@ def test_errors_at_a_tenth_of_the_traffic_bring_the_old_version_back(make_endpoi
     served = endpoint.alias["FunctionVersion"]
     endpoint.push(total(2, checks_shape=True), answer=20)
     with (
-        endpoint.under_load(BAD) as seen,
+        endpoint.under_load(BAD) as load,
         pytest.raises(Failed, match="alarms have been activated"),
     ):
         endpoint.deployment.deploy()
-    assert 0 < seen[500] < seen[200] / 2
+    assert 0 < load.statuses[500] < load.statuses[200] / 2
     assert endpoint.status == "UPDATE_ROLLBACK_COMPLETE"
     assert endpoint.alias["FunctionVersion"] == served
     assert not endpoint.alias.get("RoutingConfig", {}).get("AdditionalVersionWeights")
@@ -199,3 +82,22 @@ def test_an_init_that_fails_under_provisioned_concurrency_leaves_a_stack_that_ca
     endpoint.deployment.deploy()
     assert endpoint.provisioned == {}
     assert endpoint.answer() == 30
+
+
+@pytest.mark.slow
+def test_an_update_under_load_fails_no_request(make_endpoint):
+    # One machine does it all here, so slowness is no reason to stop.
+    endpoint = make_endpoint("load", rollout=CANARY, alarms={"p99_latency_ms": 30_000})
+    endpoint.push(total(2), answer=20)
+    endpoint.deployment.deploy()
+    served = endpoint.alias["FunctionVersion"]
+    endpoint.push(total(3), answer=30)
+    with endpoint.under_load(clients=4) as load:
+        endpoint.deployment.deploy()
+        load.wait_for(5_000)
+    assert endpoint.alias["FunctionVersion"] != served
+    assert endpoint.answer() == 30
+    assert set(load.statuses) == {200}, load.statuses
+    old, new = (load.bodies[body] for body in (b'{"outputs":20.0}', b'{"outputs":30.0}'))
+    assert old + new == load.statuses.total() >= 5_000
+    assert min(old, new) > 0, load.bodies
