@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve lint type fmt clean
+.PHONY: help setup demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +33,7 @@ test: $(native) ## run the tests (minutes)
 test-slow: $(native) ## run the tests that need podman or qemu, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
 
-bench: bench-optimize bench-cold bench-warm bench-rows bench-serve ## measure, print tables and write benchmarks/results/
+bench: bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 
 bench-optimize: $(native) ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
@@ -49,6 +49,9 @@ bench-rows: $(native) ## many rows of a request in one run and in pieces (minute
 
 bench-serve: $(native) ## `coldpress serve` and other servers on one machine (a quarter of an hour)
 	.venv/bin/python -m benchmarks.serve
+
+bench-monitor: $(native) ## how soon monitors see a change, ours and others' (an hour)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.monitor
 
 lint: $(native) ## lint, check the format and the rooms' import rules
 	ruff check .

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import functions, servers, tools
+from benchmarks import functions, monitors, servers, tools
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "build" / "bench"
-_PACKAGES = {**tools.PACKAGES, **functions.PACKAGES, **servers.PACKAGES}
+_PACKAGES = {**tools.PACKAGES, **functions.PACKAGES, **servers.PACKAGES, **monitors.PACKAGES}
 
 
 def python_of(environment: str) -> Path:

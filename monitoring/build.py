@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from monitoring.baseline import MOST_SCORES, PROBABILITIES, Baseline, Numbers, Reliability
 from monitoring.binning import BINS, Bins, cut, place
-from monitoring.features import Feature, Features, Rows, Side, Tensor, describe, extract, names
+from monitoring.features import LARGEST, Feature, Features, Rows, Side, Tensor, describe, extract, names
 from monitoring.repeats import hash_rows
 from monitoring.scoring import score, score_names
 from monitoring.seasons import COUNT, Seasons, season_of
@@ -149,7 +149,7 @@ def _counted(placed: Sequence[Array], seasons: Sequence[Array], count: int) -> A
 
 
 def _numbers(column: Array) -> Numbers:
-    finite = column[np.isfinite(column)]
+    finite = np.clip(column[np.isfinite(column)], -LARGEST, LARGEST)
     missing = int(np.isnan(column).sum())
     if not len(finite):
         return Numbers(present=len(column) - missing, missing=missing)

@@ -103,7 +103,7 @@ def prepare(bins: Bins, shares: Array, categorical: Array, seasonal: Array | Non
         # These bins are not cut at the season's own order statistics: one more in each is then on the safe
         # side,
         # as the mean of p (n + 1) / (count + 1) is below 1 for a binomial count.
-        weights, totals = seasonal + 1.0, seasonal.sum(axis=2) + 1.0
+        weights, totals = seasonal + (bins.weights > 0), seasonal.sum(axis=2) + 1.0
     return Prepared(
         table.reshape(-1, GRID),
         np.concatenate([fixed * (1 - _LEARNING), learning], axis=1),

@@ -31,6 +31,7 @@ _CATEGORIES = 32
 _FEWEST = 4  # of a category's samples
 _BUCKETS = 2048
 _VALUES = 2_000_000
+LARGEST = 1e150  # of a value in sums, so that its square is a number
 
 
 class SchemaMismatch(ValueError):

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from monitoring.features import LARGEST
+
 SLOT = 64
 SLOTS = 8
 LATEST = 64
@@ -110,7 +112,7 @@ def moments(windows: Windows, count: int, slots: int = SLOTS) -> tuple[Moments, 
 
 def _add(slot: Array, columns: Array) -> None:
     finite = np.isfinite(columns)
-    filled = np.where(finite, columns, 0)
+    filled = np.where(finite, np.clip(columns, -LARGEST, LARGEST), 0)
     sizes = np.abs(filled)
     with np.errstate(over="ignore", divide="ignore"):
         slot[:, 0] += finite.sum(axis=0)

@@ -1,0 +1,63 @@
+"""The tables of `make bench-monitor` in docs/monitoring.md."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.environments import ROOT
+from benchmarks.monitors.drifts import DRIFTS, GOALS
+from benchmarks.publish import insert, markdown
+
+DOCUMENT = ROOT / "docs" / "monitoring.md"
+SUBJECTS = ("digits", "cancer", "diamonds", "texts")
+FAMILIES = tuple(dict.fromkeys(change.family for change in DRIFTS))
+COLUMNS = ("tool", *FAMILIES, "false alarms per 100,000", "CPU s per 1,000", "MB", "errors")
+
+Row = dict[str, Any]
+
+
+def write_document(rows: Sequence[Row], ours: Mapping[str, Any], place: str) -> None:
+    """Replace what the last run wrote; ``place`` is the machine."""
+    goals: Row = {**GOALS, "tool": "goal", "false alarms per 100,000": 1, "CPU s per 1,000": 0.06}
+    tools = markdown(COLUMNS, ([row.get(column) for column in COLUMNS] for row in [goals, *rows]))
+    changes = markdown(tuple(ours["changes"][0]), (list(row.values()) for row in ours["changes"]))
+    parts = [
+        "Requests from the change to the alarm, the median over abrupt changes and seeds:",
+        tools,
+        "Ours, change by change, with a baseline of 5,000 samples:",
+        changes,
+        _clean(ours["clean"]),
+        _quality(ours["quality"]),
+        _cost(ours["cost"]),
+        place,
+    ]
+    insert(DOCUMENT, "bench-monitor", "\n\n".join(parts))
+
+
+def _clean(clean: Mapping[str, Any]) -> str:
+    long = clean["a stream of 1,000,000 against 1,000 samples"]
+    kept = "; ".join(
+        f"k = {k}: {share:.3f} ({allowed:.3f})" for k, (share, allowed) in clean["evidence"].items()
+    )
+    return (
+        f"Clean: {clean['alarms']} alarms in {clean['streams']} streams of 5,000 requests, "
+        f"{clean['requests']:,} in all, and {clean['alarms before a change']} before a change; "
+        f"{long['alarms']} in one stream of 1,000,000 against a baseline of 1,000 samples. "
+        "Share of streams whose evidence reached k N / c, and "
+        f"in brackets the most that the bound allows: {kept}."
+    )
+
+
+def _quality(quality: Mapping[str, float]) -> str:
+    return (
+        f"Quality, accuracy from 95 to 90 % after 500 labels: {quality['median']:.0f} labels (median), "
+        f"{quality['mean']:.0f} (mean); false alarms within 2,000 labels: {quality['false share']:.1%}."
+    )
+
+
+def _cost(costs: Mapping[str, Any]) -> str:
+    each = "; ".join(
+        f"{name}: {costs[name]['CPU s per 1,000']:.3f} CPU s per 1,000 requests, "
+        f"state {costs[name]['state kB']:.0f} kB, baseline {costs[name]['baseline kB']:.0f} kB"
+        for name in SUBJECTS
+    )
+    return f"Cost: import {costs['import s']:.3f} CPU s beside numpy's and msgspec's. {each}."
