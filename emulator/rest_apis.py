@@ -64,7 +64,9 @@ class RestApi:
         if authorization == "API_KEY":
             limits, allowances = self._use_key(request.headers.get("x-api-key", ""), name, limits)
         types = document.get("x-amazon-apigateway-binary-media-types", [])
-        target = RestTarget(self._api.id, name, resource, path, match.parameters, tuple(types))
+        target = RestTarget(
+            self._api.id, name, resource, path, match.parameters, tuple(types), stage.variables or {}
+        )
 
         def event(request: HttpRequest, caller: Caller) -> Event:
             return to_event(request, target, caller.access_key)

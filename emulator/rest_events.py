@@ -29,6 +29,7 @@ class RestTarget:
     path: str
     path_parameters: dict[str, str]
     binary_types: tuple[str, ...]
+    stage_variables: dict[str, str]
 
 
 def to_event(request: HttpRequest, target: RestTarget, access_key: str | None) -> Event:
@@ -49,7 +50,7 @@ def to_event(request: HttpRequest, target: RestTarget, access_key: str | None) -
         "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
         "multiValueQueryStringParameters": query or None,
         "pathParameters": target.path_parameters or None,
-        "stageVariables": None,
+        "stageVariables": target.stage_variables or None,
         "requestContext": _context(request, target, access_key),
         "body": body,
         "isBase64Encoded": is_encoded,

@@ -31,11 +31,12 @@ class RestStage(Resource):
         return stage
 
     def update(self, properties: Properties) -> bool:
-        """UpdateStage: another deployment, other limits."""
+        """UpdateStage: another deployment, other variables and limits."""
         same = ("RestApiId", "StageName")
         if any(properties.get(key) != self.properties.get(key) for key in same):
             return False
         self._patch({"/deploymentId": properties["DeploymentId"]})
+        self._stage(properties).variables = dict(properties.get("Variables", {}))
         self._limit(properties)
         return True
 
@@ -45,10 +46,12 @@ class RestStage(Resource):
             restApiId=self.properties["RestApiId"], stageName=self.physical_resource_id
         )
 
-    def _limit(self, properties: Properties) -> None:
+    def _stage(self, properties: Properties) -> Any:
         backend = apigateway_backends[settings.ACCOUNT][self.region]
-        stage: Any = backend.get_stage(properties["RestApiId"], self.physical_resource_id)
-        stage.method_settings.clear()
+        return backend.get_stage(properties["RestApiId"], self.physical_resource_id)
+
+    def _limit(self, properties: Properties) -> None:
+        self._stage(properties).method_settings.clear()
         for method in properties.get("MethodSettings", []):
             prefix = f"{method['ResourcePath']}/{method['HttpMethod']}/throttling"
             self._patch(

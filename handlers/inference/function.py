@@ -50,7 +50,7 @@ class Function:
         self._headers = _cors_headers(environ)
         self._send = send
         # Of the runtime clients, only ours can (runtime.py).
-        self._streams = send is not None and environ.get("COLDPRESS_STREAMING") == "1"
+        self._streams = send is not None
         self._watch = Watch(self._give_up)
         self._event: object = None
         self._reply: Reply | None = None

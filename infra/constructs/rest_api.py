@@ -84,12 +84,7 @@ class RestInferenceApi(Construct):
     @property
     def variables(self) -> dict[str, str]:
         """What the functions behind it must know."""
-        cors, variables = self._config.cors, {}
-        if cors is not None:
-            variables[VARIABLE] = origin(cors)
-        if self._config.streaming:
-            variables["COLDPRESS_STREAMING"] = "1"
-        return variables
+        return {} if self._config.cors is None else {VARIABLE: origin(self._config.cors)}
 
     def grant_invoke(self, grantee: iam.IGrantable, model: str | None = None) -> iam.Grant:
         """Allow ``grantee`` to send signed requests to one model's paths, or to every path."""
@@ -171,6 +166,8 @@ class RestInferenceApi(Construct):
                 throttling_burst_limit=throttling.burst,
                 access_log_destination=apigateway.LogGroupLogDestination(log),
                 access_log_format=log_format(),
+                # Each event says so to the function: versions published before the switch follow it too.
+                variables={"streaming": "1"} if self._config.streaming else None,
             ),
             domain_name=None if domain is None else self._domain_options(domain),
         )

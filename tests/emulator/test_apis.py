@@ -224,6 +224,14 @@ def test_a_rest_api_answers_preflights_and_its_errors_may_be_read(deployed: Depl
     assert send(url, "/y", method="OPTIONS").status == 403
 
 
+def test_a_stages_variables_are_in_the_event_as_they_are_now(deployed: Deployed) -> None:
+    paths = {"/x": {"get": operation(deployed.alias)}}
+    for variables in ({"streaming": "1", "other": "2"}, {"streaming": "0"}, None):
+        more = {} if variables is None else {"Variables": variables}
+        deployed.deploy(rest(paths, **more), Url=ADDRESS)
+        assert send(deployed.outputs["Url"], "/x").json["event"]["stageVariables"] == variables
+
+
 def test_a_key_opens_the_api_as_long_as_its_plan_has_it(deployed: Deployed) -> None:
     keyed = rest({"/x": {"get": operation(deployed.alias, "api_key")}})
     deployed.deploy({**keyed, **plan()}, Url=ADDRESS, KeyId={"Ref": "Key"})

@@ -110,11 +110,12 @@ def event(body: str, path: str = "/v1/models/toy:predict") -> dict:
 
 @pytest.mark.parametrize("start", ["own loop"], indirect=True)
 def test_a_rest_api_that_streams_gets_head_and_body_apart(start, affine_bundle):
-    environment = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle), COLDPRESS_STREAMING="1")
+    environment = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle))
     asked = {
         "httpMethod": "POST",
         "path": "/v1/models/toy:predict",
         "requestContext": {},
+        "stageVariables": {"streaming": "1"},
         "headers": {"content-type": "application/json"},
         "body": ROWS,
     }

@@ -175,15 +175,16 @@ def test_pages_may_read_answers_and_refusals_where_the_environment_names_their_o
 
 
 def test_a_rest_api_may_be_answered_by_a_stream_and_nobody_else(affine_bundle):
-    environ = {"COLDPRESS_BUNDLE_DIR": str(affine_bundle), "COLDPRESS_STREAMING": "1"}
+    environ, asking = {"COLDPRESS_BUNDLE_DIR": str(affine_bundle)}, {"stageVariables": {"streaming": "1"}}
     ours = Function(environ, send=lambda *_: None)
     for path, status in ((PATH, 200), ("/nothing", 404)):
-        reply = ours.answer(rest_api("POST", path, JSON, ROWS), "1")
+        reply = ours.answer(rest_api("POST", path, JSON, ROWS) | asking, "1")
         assert reply.is_streamed
         head, body = reply.as_stream()
         assert json.loads(head)["statusCode"] == status
         assert json.loads(head)["headers"]["content-type"] == "application/json"
         assert json.loads(body)
-    assert not ours.answer(http_api("POST", PATH, JSON, ROWS), "1").is_streamed
+    assert not ours.answer(http_api("POST", PATH, JSON, ROWS) | asking, "1").is_streamed
+    assert not ours.answer(rest_api("POST", PATH, JSON, ROWS), "1").is_streamed
     # AWS's runtime client has no streams.
-    assert not Function(environ).answer(rest_api("POST", PATH, JSON, ROWS), "1").is_streamed
+    assert not Function(environ).answer(rest_api("POST", PATH, JSON, ROWS) | asking, "1").is_streamed

@@ -309,7 +309,9 @@ def test_a_rest_api_lets_pages_of_one_origin_ask_and_read(synthesise: Synthesise
     assert {found["COLDPRESS_CORS_ORIGIN"] for found in variables} == {"https://app.example.com"}
 
 
-def test_a_rest_api_that_streams_calls_lambda_so_and_the_functions_know(synthesise: Synthesise) -> None:
+def test_a_rest_api_that_streams_calls_lambda_so_and_tells_the_functions_in_each_event(
+    synthesise: Synthesise,
+) -> None:
     template = synthesise({**TWO, "api": "rest", "streaming": True}).stack("coldpress-dev")
     document = template.properties("AWS::ApiGateway::RestApi")["Body"]
     for methods in document["paths"].values():
@@ -319,5 +321,6 @@ def test_a_rest_api_that_streams_calls_lambda_so_and_the_functions_know(synthesi
             uri = json.dumps(integration["uri"])
             assert "path/2021-11-15/functions/" in uri
             assert "/response-streaming-invocations" in uri
-    variables = [function["Environment"]["Variables"] for function in template.serving()]
-    assert {found["COLDPRESS_STREAMING"] for found in variables} == {"1"}
+    assert template.properties("AWS::ApiGateway::Stage")["Variables"] == {"streaming": "1"}
+    plain = synthesise({**TWO, "api": "rest"}).stack("coldpress-dev")
+    assert "Variables" not in plain.properties("AWS::ApiGateway::Stage")

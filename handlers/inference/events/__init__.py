@@ -47,7 +47,7 @@ class UnknownEvent(Exception):
 
 
 def answer_event(service: Service, event: object, *, streams: bool = False) -> Reply:
-    """The reply to one event, which is JSON as Python objects; ``streams``: to a REST API as a stream.
+    """The reply to one event, JSON as Python objects; with ``streams`` a stream where the event asks for one.
 
     Raises:
         UnknownEvent: no source recognises it.
@@ -103,4 +103,9 @@ def _recognised(event: object) -> tuple[type[EventSource], Mapping[str, Any]]:
 
 def _reply(source: type[EventSource], event: Mapping[str, Any], response: Response, streams: bool) -> Reply:
     envelope = source.envelope(event, response)
-    return Reply(response, envelope, is_streamed=streams and source is RestApi)
+    # A REST API says in a variable of its stage what it takes: so each request is answered as its API was
+    # deployed, whichever version answers.
+    is_streamed = (
+        streams and source is RestApi and (event.get("stageVariables") or {}).get("streaming") == "1"
+    )
+    return Reply(response, envelope, is_streamed=is_streamed)
