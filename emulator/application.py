@@ -19,6 +19,7 @@ from emulator import (
     codedeploy,
     control,
     cost_explorer,
+    firehose,
     lambda_metrics,
     metrics,
     rules,
@@ -60,6 +61,7 @@ class Application:
             alarms,
             codedeploy,
             cost_explorer,
+            firehose,
             metrics,
             rules,
             scaling,
@@ -73,6 +75,7 @@ class Application:
             lambda _: self._provisioned.follow(),
             scaling.run,
             rules.run,
+            firehose.run,
         )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -230,6 +230,12 @@ def _role(deployed: _Deployed) -> Template:
     }
 
 
+def _delivery_stream(deployed: _Deployed) -> Any:
+    described = deployed.service("firehose").describe_delivery_stream(DeliveryStreamName=deployed.physical_id)
+    (destination,) = described["DeliveryStreamDescription"]["Destinations"]
+    return {"ExtendedS3DestinationConfiguration": destination["ExtendedS3DestinationDescription"]}
+
+
 def _scalable_target(deployed: _Deployed) -> Any:
     resource_id, dimension, namespace = deployed.physical_id.split("|")
     targets = deployed.service("application-autoscaling").describe_scalable_targets(
@@ -324,6 +330,7 @@ _QUESTIONS: dict[str, Callable[[_Deployed], object]] = {
         )["deploymentGroupInfo"]
     ),
     "AWS::IAM::Role": _role,
+    "AWS::KinesisFirehose::DeliveryStream": _delivery_stream,
     "AWS::Lambda::Alias": _alias,
     "AWS::Lambda::EventInvokeConfig": lambda r: r.service("lambda").get_function_event_invoke_config(
         FunctionName=r.id_of("FunctionName")

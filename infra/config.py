@@ -181,6 +181,31 @@ class Batch(_Section, frozen=True, kw_only=True):
     ]
 
 
+class Capture(_Section, frozen=True, kw_only=True):
+    """A share of the requests, kept in S3 for the monitors: ``rate`` of them, for ``retention_days``.
+
+    Their ``inputs`` and ``outputs`` as the model saw them, but for what ``redact`` names: tensors, or columns
+    of their rows. The default rate costs a hundredth of what serving does.
+    """
+
+    rate: Annotated[
+        float, Meta(gt=0, le=1, description="it takes a share of the requests, above 0 and up to 1")
+    ] = 0.01
+    inputs: Annotated[bool, Meta(description="it takes true or false")] = True
+    outputs: Annotated[bool, Meta(description="it takes true or false")] = True
+    redact: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        Meta(
+            max_length=20,
+            description="it takes a list of up to 20 tensors and columns of their rows, like "
+            '["name", "x[3]"]',
+        ),
+    ] = ()
+    retention_days: Annotated[int, Meta(ge=1, le=3_653, description="it takes whole days from 1 to 3653")] = (
+        30
+    )
+
+
 class Throttling(_Section, frozen=True, kw_only=True):
     """Requests that the API lets through: a steady rate per second, and a burst above it."""
 
@@ -333,7 +358,8 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
     so that the client gets the function's own 504, which is counted. ``architecture`` is the bundle's target.
     Without ``provisioned_concurrency`` it serves from zero. ``reserved_concurrency`` is the most that run at
     once, taken out of the account's own. ``transform`` is the user's own code at ``:transform``, from the
-    image's folder transforms/. ``batch`` lets `coldpress batch` have objects of S3 answered.
+    image's folder transforms/. ``batch`` lets `coldpress batch` have objects of S3 answered. ``capture``
+    keeps a share of the requests.
     """
 
     memory_mb: Annotated[
@@ -377,6 +403,9 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
             Batch, Meta(description='it takes the buckets of requests and answers: {"buckets": ["my-data"]}')
         ]
         | None
+    ) = None
+    capture: (
+        Annotated[Capture, Meta(description='it takes the share of requests to keep: {"rate": 0.01}')] | None
     ) = None
 
 

@@ -15,6 +15,7 @@ from infra.config import EndpointConfig, InvalidConfig
 from infra.constructs.alarms import AlarmTopic, EndpointAlarms
 from infra.constructs.api import InferenceApi, build_api
 from infra.constructs.batch import ModelBatch
+from infra.constructs.capture import CaptureBucket, ModelCapture
 from infra.constructs.dashboard import EndpointDashboard
 from infra.constructs.existing_api import ExistingHttpApi
 from infra.constructs.http_api import HttpInferenceApi
@@ -64,6 +65,8 @@ class ModelEndpoint(Construct):
             CloudWatch publish.
         rollouts: what it shares with other models to bring new versions out. Without it, of its own.
         dashboard: the page that it shares with other models. Without it, one of its own.
+        captures: the bucket that it shares with other models, if the configuration has ``capture``. Without
+            it, one of its own.
 
     Raises:
         InvalidConfig: a value cannot be deployed; the sentence names it.
@@ -82,6 +85,7 @@ class ModelEndpoint(Construct):
         topic: sns.ITopic | None = None,
         rollouts: RolloutService | None = None,
         dashboard: cloudwatch.Dashboard | None = None,
+        captures: CaptureBucket | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         where = f"ModelEndpoint {self.node.path}"
@@ -94,6 +98,8 @@ class ModelEndpoint(Construct):
         self._image = image or BuiltImage(config.architecture)
         self._is_api_shared = api is not None
         shadow = self._build_shadow(bucket, config, key)
+        self._capture = self._build_capture(captures, config, key)
+        followers = [follower for follower in (shadow, self._capture) if follower is not None]
         self._inference = InferenceFunction(
             self,
             "Inference",
@@ -101,10 +107,10 @@ class ModelEndpoint(Construct):
             config=config,
             image=self._image,
             key=key,
-            variables=None if shadow is None else shadow.variables,
+            variables={name: value for one in followers for name, value in one.variables.items()},
         )
-        if shadow is not None:
-            shadow.allow(self._inference.role)
+        for follower in followers:
+            follower.allow(self._inference.role)
         self._api = self._build_api(api, config, key)
         if isinstance(self._api, RestInferenceApi):
             for name, value in self._api.variables.items():
@@ -170,6 +176,11 @@ class ModelEndpoint(Construct):
         """What `coldpress batch` runs; None where the configuration has no ``batch``."""
         return None if self._batch is None else self._batch.state_machine
 
+    @property
+    def captures(self) -> s3.Bucket | None:
+        """Where captured requests and labels are; None where the configuration has no ``capture``."""
+        return None if self._capture is None else self._capture.bucket
+
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to send signed requests: to this model only, where it shares an API."""
         return self._api.grant_invoke(grantee, self._model.name if self._is_api_shared else None)
@@ -234,6 +245,19 @@ class ModelEndpoint(Construct):
             shadow=config.model.shadow,
             image=self._image,
             key=key,
+        )
+
+    def _build_capture(
+        self, captures: CaptureBucket | None, config: EndpointConfig, key: kms.IKey | None
+    ) -> ModelCapture | None:
+        if config.capture is None:
+            return None
+        return ModelCapture(
+            self,
+            "Capture",
+            model=config.model.name,
+            capture=config.capture,
+            captures=captures or CaptureBucket(self, "Captures", key=key),
         )
 
     def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:

@@ -12,6 +12,7 @@ from infra.config import Budget, EndpointConfig, RegistryConfig, StageConfig
 from infra.constructs.alarms import AlarmTopic
 from infra.constructs.api import build_api
 from infra.constructs.budget import STAGE_TAG, StageBudget
+from infra.constructs.capture import CaptureBucket
 from infra.constructs.cost_anomalies import CostAnomalies
 from infra.constructs.dashboard import build_dashboard
 from infra.constructs.image import pushed_image
@@ -69,6 +70,8 @@ class EndpointStack(Stack):
         dashboard = build_dashboard(self, "Overview")
         rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
         image = None if config.image is None else pushed_image(self, config.image)
+        is_captured = any(model.capture for model in models)
+        captures = CaptureBucket(self, "Captures", key=key) if is_captured else None
         return {
             model.model.name: ModelEndpoint(
                 self,
@@ -81,6 +84,7 @@ class EndpointStack(Stack):
                 topic=topic if model.alarms.email == email else None,
                 rollouts=rollouts,
                 dashboard=dashboard,
+                captures=captures,
             )
             for model in models
         }
@@ -121,6 +125,10 @@ class EndpointStack(Stack):
         if endpoint.batch is not None and model.batch is not None:
             self._output(f"{prefix}BatchArn", endpoint.batch.state_machine_arn, "What `coldpress batch` runs")
             self._output(f"{prefix}BatchBuckets", " ".join(model.batch.buckets), "What a batch may touch")
+        if endpoint.captures is not None:
+            self._output(
+                f"{prefix}CaptureBucket", endpoint.captures.bucket_name, "Captured requests, and their labels"
+            )
 
     def _output(self, name: str, value: str, description: str) -> None:
         CfnOutput(self, name, value=value, description=description)

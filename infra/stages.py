@@ -232,6 +232,8 @@ def _check_endpoint(config: EndpointConfig, where: str) -> None:
             "leave it out."
         )
     _check_shadow(config.model, f"{where}.model.shadow")
+    if config.capture is not None and not config.capture.inputs | config.capture.outputs:
+        raise InvalidConfig(f"{where}.capture keeps neither inputs nor outputs: set one, or take it out.")
     if config.provisioned_concurrency is None:
         return
     limits, reserved = config.provisioned_concurrency, config.reserved_concurrency

@@ -31,6 +31,7 @@ from emulator.cloudformation.codedeploy_application import Application
 from emulator.cloudformation.codedeploy_deployment_config import DeploymentConfig
 from emulator.cloudformation.codedeploy_deployment_group import DeploymentGroup
 from emulator.cloudformation.custom_resource import CustomResource
+from emulator.cloudformation.firehose_delivery_stream import DeliveryStream
 from emulator.cloudformation.iam_role import Role
 from emulator.cloudformation.lambda_alias import Alias
 from emulator.cloudformation.lambda_event_invoke_config import EventInvokeConfig
@@ -62,6 +63,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     Budget,
     CdkMetadata,
     CustomResource,
+    DeliveryStream,
     DeploymentConfig,
     DeploymentGroup,
     DomainName,

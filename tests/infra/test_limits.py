@@ -45,6 +45,7 @@ def test_ten_models_with_all_that_can_be_asked_for_still_fit(
             "transform": "transforms.a:B",
             "rollout": {"type": "canary"},
             "batch": {"buckets": ["my-data"]},
+            "capture": {"rate": 0.1},
             "cors": {"origins": ["https://app.example.com"]},
             "alarms": {"email": "on-call@example.com"},
             "budget": {"monthly_usd": 100},
