@@ -63,10 +63,10 @@ Array = npt.NDArray[Any]
 class Evidence(msgspec.Struct, kw_only=True):
     """The test's state after ``count`` requests; advanced by one writer, since the order of requests matters.
 
-    ``urn`` and ``sums`` are by season, score and cell or bet; ``weights`` of mass are in ``statistic``, by
-    score and bet; ``recent`` is a ring of the bins of the last requests, ``history`` of the largest evidence
-    in every
-    ``stride`` requests.
+    ``urn`` holds weights by season, score and cell (bins and coarse bins), ``sums`` by season, score and bet
+    the urn's weights times the bet's densities; ``learned`` the learning bets' histograms by score,
+    ``statistic`` R by score and bet; ``recent`` is a ring of the bins of the last requests, ``history`` the
+    largest evidence in every ``stride`` requests.
     """
 
     count: int
@@ -101,8 +101,7 @@ def prepare(bins: Bins, shares: Array, categorical: Array, seasonal: Array | Non
         weights, totals = bins.weights[None], bins.counts[None] + 1.0
     else:
         # These bins are not cut at the season's own order statistics: one more in each is then on the safe
-        # side,
-        # as the mean of p (n + 1) / (count + 1) is below 1 for a binomial count.
+        # side, as the mean of p (n + 1) / (count + 1) is below 1 for a binomial count.
         weights, totals = seasonal + (bins.weights > 0), seasonal.sum(axis=2) + 1.0
     return Prepared(
         table.reshape(-1, GRID),
@@ -146,50 +145,62 @@ def advance(prepared: Prepared, state: Evidence, placed: Array, seasons: Array) 
 
     ``state`` is changed in place.
     """
-    scores = placed.shape[1]
-    every = np.arange(scores)
-    grouped = np.take_along_axis(prepared.groups, placed.T.astype(np.intp), axis=1).T
-    cells_of = np.stack([placed + every * _CELLS, BINS + grouped + every * _CELLS], axis=1)
-    starts = _STARTS[:, None] + every * _LEARNED
-    places_of = np.stack([placed, grouped, grouped], axis=1) + starts
-    rows = placed + every * BINS
+    cells_of, places_of, rows = _where(prepared, placed)
     reach = prepared.shares / THRESHOLD
     decays = 1 - 1 / np.array(_MEMORIES)
+    fading = np.repeat(decays, [BINS, _GROUPS, _GROUPS]) ** _RESCALE
     urns = state.urn.reshape(len(state.seen), -1)
     learned = state.learned.reshape(-1)
-    fading = np.repeat(decays, [BINS, _GROUPS, _GROUPS]) ** _RESCALE
     statistic, fixed, learning = state.statistic, state.statistic[:, :GRID], state.statistic[:, GRID:].T
-    for index in range(len(placed)):
-        season = seasons[index]
+    for index, season in enumerate(seasons):
         urn, sums = urns[season], state.sums[season]
         totals = prepared.totals[season] + state.seen[season]
         cells, places = cells_of[index], places_of[index]
-        expected = urn.take(cells) / totals
+        # The histograms fade: what is new is added on a growing scale, which is taken back now and then.
         phase = state.count % _RESCALE
         if phase == 0:
             state.learned *= fading
-        if phase % 4 == 0:
-            np.minimum(statistic, _MOST, out=statistic)
-        scale = decays**phase
+        scale = decays[:, None] ** phase
         held = (1 - decays**state.count) / (1 - decays)
-        drawn = learned.take(places) * scale[:, None] / expected[_COARSE]
+        drawn = learned.take(places) * scale / (urn.take(cells) / totals)[_COARSE]
         gained = (drawn + _PRIORS[:, None]) / (held + _PRIORS)[:, None]
         factors = prepared.table.take(rows[index], axis=0)
+        if phase % 4 == 0:
+            np.minimum(statistic, _MOST, out=statistic)
         statistic += 1
         fixed *= factors
         fixed *= totals[:, None] / sums
         learning *= _KEPT + (1 - _KEPT) * gained
-        learned[places] += 1 / scale[:, None] / decays[:, None]
-        state.recent[state.count % RECENT] = placed[index]
-        state.count += 1
-        evidence = np.einsum("sg,sg->s", statistic, prepared.bet_weights) * reach
-        most = int(evidence.argmax())
-        _remember(state, float(evidence[most]))
-        if state.alarm_at is None and evidence[most] >= 1:
-            state.alarm_at, state.alarm_score = state.count - 1, most
+        # Only now may the urn and the histograms know the request.
+        learned[places] += 1 / scale / decays[:, None]
         urn[cells.reshape(-1)] += 1
         sums += factors
         state.seen[season] += 1
+        state.recent[state.count % RECENT] = placed[index]
+        state.count += 1
+        _judge(state, np.einsum("sg,sg->s", statistic, prepared.bet_weights) * reach)
+
+
+def _where(prepared: Prepared, placed: Array) -> tuple[Array, Array, Array]:
+    """Of each request and score: two cells of the urn, places in three histograms, and the bets' row."""
+    every = np.arange(placed.shape[1])
+    grouped = np.take_along_axis(prepared.groups, placed.T.astype(np.intp), axis=1).T
+    cells = np.stack([placed, BINS + grouped], axis=1) + every * _CELLS
+    places = np.stack([placed, grouped, grouped], axis=1) + _STARTS[:, None] + every * _LEARNED
+    return cells, places, placed + every * BINS
+
+
+def _judge(state: Evidence, evidence: Array) -> None:
+    """Raise the alarm, and remember the evidence."""
+    most = int(evidence.argmax())
+    if state.alarm_at is None and evidence[most] >= 1:
+        state.alarm_at, state.alarm_score = state.count - 1, most
+    if (state.count - 1) % state.stride == 0:
+        if len(state.history) == _HISTORY:
+            state.history = [max(state.history[i : i + 2]) for i in range(0, _HISTORY, 2)]
+            state.stride *= 2
+        state.history.append(0.0)
+    state.history[-1] = max(state.history[-1], float(evidence[most]))
 
 
 def latest(state: Evidence) -> tuple[int, Array]:
@@ -199,19 +210,10 @@ def latest(state: Evidence) -> tuple[int, Array]:
     return first, state.recent[np.arange(first, state.count) % RECENT]
 
 
-def _remember(state: Evidence, evidence: float) -> None:
-    if (state.count - 1) % state.stride == 0:
-        if len(state.history) == _HISTORY:
-            state.history = [max(state.history[i : i + 2]) for i in range(0, _HISTORY, 2)]
-            state.stride *= 2
-        state.history.append(0.0)
-    state.history[-1] = max(state.history[-1], evidence)
-
-
 def _groups(weights: Array) -> Array:
-    order = weights[:, :MISSING]
-    ends = np.cumsum(order, axis=1) / np.maximum(order.sum(axis=1, keepdims=True), 1)
-    middles = ends - order / np.maximum(order.sum(axis=1, keepdims=True), 1) / 2
+    """The coarse bin of each bin, by the rank in its middle."""
+    shares = weights[:, :MISSING] / np.maximum(weights[:, :MISSING].sum(axis=1, keepdims=True), 1)
+    middles = np.cumsum(shares, axis=1) - shares / 2
     groups = np.zeros((len(weights), BINS), np.intp)
     groups[:, :MISSING] = np.where(
         middles < 0.01, 1, np.where(middles > 0.99, 2, 3 + np.clip((middles * 8).astype(int), 0, 7))

@@ -49,9 +49,9 @@ def _by_cause(monitor: Monitor, evidence: Array) -> list[int]:
     """Scores with evidence, one of each feature, in the order in which they explain the rest.
 
     An input's column that changed in its own distribution is named first: it takes others along only as seen
-    against it, and the outputs because they are its answers. Else
-    the column that, left free, would explain most of how the columns lie against each other (the score test
-    in a Gaussian model: the squares of its own standardised residual); then whatever has the most evidence.
+    against it, and the outputs because they are its answers. Else the column that, left free, would explain
+    most of how the columns lie against each other: the one with the largest standardised residual, as in the
+    score test of a Gaussian model. Then whatever has the most evidence.
     """
     base = monitor.baseline
     notable = [int(i) for i in np.argsort(-evidence, kind="stable") if evidence[i] >= _NOTABLE]
