@@ -9,9 +9,9 @@ where a request and its answer are more than the task can carry.
 
 import sys
 import time
-from _hashlib import openssl_sha256
 from _json import encode_basestring_ascii as quoted
 
+from bundle.sampling import is_among
 from handlers.inference import log
 from handlers.inference.metrics import NAMESPACE
 
@@ -45,7 +45,6 @@ BUDGET_SECONDS = 0.5
 _MARGIN_SECONDS = 0.2
 # How the client calls its request, whatever the protocol.
 ID_HEADER = "x-inference-id"
-_CHANCES = 2**64
 
 
 class TooLarge(Exception):
@@ -93,8 +92,7 @@ class Answered:
 
     def is_among(self, share: float) -> bool:
         """Whether it is among the ``share`` of all requests: decided by its id, so a retry is as well."""
-        digest = openssl_sha256(self.inference_id.encode(errors="replace")).digest()
-        return int.from_bytes(digest[:8], "big") < share * _CHANCES
+        return is_among(self.inference_id, share)
 
 
 class After:
