@@ -16,6 +16,7 @@ _SUBCOMMANDS = {
     "serve": "the same endpoint on this machine, until Ctrl-C",
     "invoke": "send one request to a deployed endpoint",
     "batch": "have every object below a prefix of S3 answered, or those that failed",
+    "label": "say what was right for requests that were captured",
     "size": "latency, cold start and cost at Lambda's memory sizes, and which to take",
     "cost": "what a month costs at a given traffic, beside other ways to serve",
     "status": "what a stage serves, from which version, and how it is",
