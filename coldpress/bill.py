@@ -21,6 +21,9 @@ _LOG_BYTES = 330 + 490 + 480 + 5 * 26
 # What a stage without provisioned concurrency has.
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 SHADOW_METRICS = 7
+# Of a captured request: what its record has around the tensors, which are taken to be as large as request
+# and answer; the steps that Firehose bills; how long its sending is taken to last. How often an object is put.
+_RECORD_BYTES, _RECORD_STEP_BYTES, _SENDING_MS, _OBJECT_SECONDS = 350, 5 * 1024, 10, 300
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
 SAGEMAKER_MAX_GB = 6
@@ -45,6 +48,7 @@ class Workload:
     alarms: int = ALARMS
     api: Literal["http", "rest"] = "http"
     shadow: float = 0.0  # the share of the requests that a second version answers as well
+    capture: float = 0.0  # the share of the requests that is kept for the monitors
 
     @property
     def requests(self) -> float:
@@ -188,6 +192,7 @@ def _around(work: Workload, prices: Prices, *, starts: float) -> Bill:
         "S3 and image": _storage(work, prices)
         + prices.s3_get.of(starts * (1 + math.ceil(work.model_bytes / _RANGE_BYTES))),
         **({"shadow": _shadow(work, prices)} if work.shadow else {}),
+        **({"capture": _capture(work, prices)} if work.capture else {}),
     }
 
 
@@ -201,6 +206,23 @@ def _shadow(work: Workload, prices: Prices) -> float:
         + prices.log_ingestion.of(log_gb)
         + prices.log_storage.of(log_gb)
         + prices.metric.of(SHADOW_METRICS)
+    )
+
+
+def _capture(work: Workload, prices: Prices) -> float:
+    """Records of Firehose, the time that the function is billed for their sending, and a month in S3.
+
+    What is stored is gzipped, and taken as if it were not.
+    """
+    records = work.requests * work.capture
+    record_bytes = _RECORD_BYTES + work.request_bytes + work.response_bytes
+    billed = math.ceil(record_bytes / _RECORD_STEP_BYTES) * _RECORD_STEP_BYTES
+    objects = min(records, _MONTH_SECONDS / _OBJECT_SECONDS)
+    return (
+        prices.firehose.of(records * billed / 1024**3)
+        + prices.duration(work.architecture).of(records * _SENDING_MS / 1e3 * work.memory_gb)
+        + prices.s3_put.of(objects)
+        + prices.s3_storage.of(records * record_bytes / _GB)
     )
 
 

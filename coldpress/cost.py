@@ -55,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of the requests on demand that wait for a new environment (default: 0.01)",
     )
     add("--shadow", type=_share, default=0.0, metavar="SHARE", help="that a second version answers as well")
+    add("--capture", type=_share, default=0.0, metavar="SHARE", help="that is kept in S3 for the monitors")
     add(
         "--provisioned",
         type=int,
@@ -120,6 +121,7 @@ def _workload(options: argparse.Namespace) -> Workload:
         cold_share=options.cold_share,
         api=options.api,
         shadow=options.shadow,
+        capture=options.capture,
     )
 
 

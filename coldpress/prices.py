@@ -60,6 +60,8 @@ class Prices(_Struct, frozen=True, kw_only=True):
     dashboard: Price
     s3_storage: Price
     s3_get: Price
+    s3_put: Price
+    firehose: Price
     image_storage: Price
     sagemaker_serverless: Price
     sagemaker_data: Price

@@ -15,6 +15,7 @@ from coldpress import bill
 from coldpress.bill import Workload
 from coldpress.main import main
 from coldpress.prices import Price, prices_of, table
+from infra.config import Capture
 
 RATES = st.lists(st.floats(0, 500), min_size=24, max_size=24)
 WORK = Workload(
@@ -65,6 +66,28 @@ def test_a_shadow_is_what_one_reckons_by_hand() -> None:
     wanted = requests * 0.20 / 1e6 + gb_seconds * 0.0000166667 + logs * (0.50 + 0.03) + 7 * 0.30
     assert cost.pop("shadow") == pytest.approx(wanted)
     assert cost == bill.on_demand(WORK, prices)
+
+
+def test_a_capture_is_what_one_reckons_by_hand() -> None:
+    requests = 2_628_000 * 0.1
+    prices = prices_of("us-east-1")
+    cost = bill.on_demand(replace(WORK, capture=0.1), prices)
+    # A record of 2,350 bytes counts as 5 KB; 8,760 objects are put in a month.
+    wanted = requests * 5120 / 1024**3 * 0.029 + requests * 0.01 * 2 * 0.0000166667
+    wanted += 8_760 * 5e-6 + requests * 2350 / 1e9 * 0.023
+    assert cost.pop("capture") == pytest.approx(wanted)
+    assert cost == bill.on_demand(WORK, prices)
+
+
+@pytest.mark.parametrize("duration_ms", [5, 50])
+@pytest.mark.parametrize("body_bytes", [200, 2_000, 20_000])
+def test_capturing_at_the_default_rate_costs_less_than_a_hundredth(
+    duration_ms: float, body_bytes: float
+) -> None:
+    rate = Capture().rate
+    work = replace(WORK, duration_ms=duration_ms, request_bytes=body_bytes, capture=rate, memory_mb=1769)
+    cost = bill.on_demand(work, prices_of("us-east-1"))
+    assert cost["capture"] < 0.01 * (bill.total(cost) - cost["capture"])
 
 
 def test_provisioned_is_what_one_reckons_by_hand() -> None:
