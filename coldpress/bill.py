@@ -22,7 +22,7 @@ _LOG_BYTES = 330 + 490 + 480 + 5 * 26
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 SHADOW_METRICS = 7
 # Of a captured request: what its record has around the tensors, which are taken to be as large as request
-# and answer; the steps that Firehose bills; how long its sending is taken to last. How often an object is put.
+# and answer; the steps that Firehose bills; how long its sending is taken to last. An object is put so often.
 _RECORD_BYTES, _RECORD_STEP_BYTES, _SENDING_MS, _OBJECT_SECONDS = 350, 5 * 1024, 10, 300
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from bundle.errors import NotFound
 from bundle.registry import Registry
 from coldpress import aws
+from coldpress.capture import read_lost
 from coldpress.deployed import Deployed, Provisioned
 from coldpress.shadow import read_shadow
 
@@ -20,6 +21,8 @@ Check = Callable[[Deployed, Template | None], Iterator[str]]
 _SMALL_QUOTA = 10
 _IDLE_SHARE = 0.1
 _DRIFT_SECONDS = 300
+# Firehose gathers records for five minutes.
+_LATE_SECONDS = 1800
 # A version that was deployed just now need not have had requests.
 _SETTLED = timedelta(days=1)
 _DEPLOYED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
@@ -232,6 +235,29 @@ def shadow(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
         )
 
 
+def capture(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
+    """Requests that should be kept, and were not."""
+    found = read_lost(deployed)
+    if found is None:
+        return
+    if found.unsent:
+        yield (
+            f"within a day {found.unsent} requests could not be captured: the endpoint's log says why, under "
+            "Reason."
+        )
+    if found.large:
+        yield (
+            f"within a day {found.large} requests were larger than the 1,000 KB that Firehose takes, and not "
+            "captured: redact what is large, or leave inputs or outputs out (capture in cdk.json)."
+        )
+    if found.undelivered or found.behind_s > _LATE_SECONDS:
+        yield (
+            f"within a day {found.stream} failed {found.undelivered} times to put captured requests into S3, "
+            f"and was {found.behind_s} s behind: look at the bucket, its key's policy, and its role; "
+            "after a day Firehose drops what it cannot deliver."
+        )
+
+
 def batch(deployed: Deployed, _wanted: Template | None) -> Iterator[str]:
     """Buckets of batches that are not there, or in a region that Step Functions does not write into."""
     s3 = aws.s3_client()
@@ -266,6 +292,7 @@ CHECKS: dict[str, Check] = {
     "labels": labels,
     "batch": batch,
     "shadow": shadow,
+    "capture": capture,
 }
 
 

@@ -127,3 +127,9 @@ def _tell_kept(deployed: Deployed) -> None:
         f"kept: the bundles of {model} in s3://{bucket}/models/{model}/ (the registry), and the image in the "
         "account's CDK repository; both cost their storage\n"
     )
+    captures = deployed.output("CaptureBucket")
+    if captures:
+        sys.stdout.write(
+            f"kept: captured requests of {model}, and their labels, in s3://{captures}, which empties itself "
+            "after capture.retention_days; delete the bucket if they shall go now\n"
+        )
