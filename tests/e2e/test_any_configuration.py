@@ -56,6 +56,7 @@ MODEL = st.fixed_dictionaries(
     {"pin": st.integers(0, 1)},
     optional={
         "alarms": st.fixed_dictionaries({"p99_latency_ms": st.integers(1, 30_000)}),
+        "capture": st.fixed_dictionaries({"rate": st.sampled_from([0.01, 1])}),
         "memory_mb": st.integers(512, 3008),
         "provisioned_concurrency": PROVISIONED,
         "reserved_concurrency": st.integers(3, 9),

@@ -54,6 +54,8 @@ def inventory() -> set[tuple[str, str]]:
             client: Any = boto3.client(service)
             for item in getattr(client, call)(**arguments).get(key, []):
                 yield service, item[name]
+        streams = boto3.client("firehose").list_delivery_streams()["DeliveryStreamNames"]
+        yield from (("firehose", name) for name in streams)
         yield from (
             ("codedeploy", name) for name in boto3.client("codedeploy").list_applications()["applications"]
         )
@@ -87,6 +89,7 @@ def prepared(stage: dict[str, Any], domain: str) -> dict[str, Any]:
 CHANGES: dict[str, Any] = {
     "alarms": {"email": "others@example.com", "errors": 3, "p99_latency_ms": 2000, "throttles": 9},
     "budget": {"monthly_usd": 80},
+    "capture": {"rate": 0.5, "retention_days": 3},
     "log_retention_days": 30,
     "memory_mb": 2048,
     "rollout": {"type": "linear", "percent": 50, "minutes": 1},

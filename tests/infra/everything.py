@@ -15,7 +15,7 @@ _BOTH: dict[str, Any] = {
         "layout": {"digest": DIGEST, "throttling": {"rate": 5}, "transform": "transforms.a:B"},
     },
     "rollout": {"type": "canary"},
-    "capture": {"rate": 0.1, "redact": ["name", "x[3]"]},
+    "capture": {"rate": 0.1, "redact": ["x[2]"]},
     "batch": {"buckets": ["my-requests", "my-answers"]},
     "alarms": {"email": "on-call@example.com"},
     "budget": {"monthly_usd": 50, "anomaly_usd": 5},
