@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from handlers.inference.capture import MAX_BYTES
+from monitoring.captures import Seen, Tally, Wanted, batches
+from monitoring.features import Tensor
 from tests.handlers.models import DTYPES
 from tests.handlers.scripted_api import ACCEPTED, Held, event, wait_for
 from tests.handlers.test_after import ROWS, Lambda, asking, metrics, serve
@@ -208,6 +210,11 @@ def test_every_type_is_written_down(scripted, start, make_bundle, firehose, dtyp
     if isinstance(data, dict):
         data = np.frombuffer(base64.b64decode(data["b64"]), dtype).tolist()
     assert data == given
+    x = Tensor(name="x", side="inputs", kind="table", dtype=dtype, shape=(2,))
+    (batch,) = batches(firehose.lines, Wanted([x], record["digest"]), Seen(), Tally())
+    read = batch.inputs["x"]
+    assert read.tolist() == [given]
+    assert dtype in (read.dtype.name, "string")
 
 
 def test_what_is_no_number_stays_json(scripted, start, affine_bundle, firehose):
