@@ -2,6 +2,7 @@
 
 from string import Template
 
+from monitoring.style import COMMON
 from optimizer.search.plan import TREATMENTS
 
 # On white and on black, for treatments in their order.
@@ -26,35 +27,17 @@ _TEXT = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$name, pressed</title>
 <style>
-:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #16202c; --soft: #5c6a7a;
-  --line: #dde2e8; --rest: #c3cad3; --chosen: #0b7a55; --within: #2f6fde; --outside: #b3472f;
-  --float: #7d8896;
+$common:root { --float: #7d8896;
   $hues_in_light }
-@media (prefers-color-scheme: dark) { :root { --page: #11161c; --card: #1a2129; --ink: #e8edf2;
-  --soft: #95a3b3; --line: #2c3641; --rest: #46525f; --chosen: #3ecf9a; --within: #7fa8f5;
-  --outside: #ee8a70; --float: #8a97a5;
+@media (prefers-color-scheme: dark) { :root { --float: #8a97a5;
   $hues_in_dark } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
-h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
-h3 { font-size: .8rem; font-weight: 600; margin: 0 0 .5rem; color: var(--soft); display: flex;
-  justify-content: space-between; align-items: baseline; gap: .5rem; }
-.about { margin: .35rem 0 0; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
-.verdict { font-size: 1.2rem; margin: .75rem 0 1.75rem; }
 .cards { display: grid; grid-template-columns: 1fr 1fr 1.55fr 1fr; gap: 1rem; }
-.card, figure, .table, pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; }
-.card { padding: 1.1rem 1.25rem; }
-.card p { margin: 0; }
 .card .before, .card .after { line-height: 1.25; letter-spacing: -.02em; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .card .before { font-size: 1.35rem; color: var(--soft); }
 .card .after { font-size: 2.2rem; font-weight: 650; }
 .card .badge { color: var(--chosen); font-size: 1rem; font-weight: 650; white-space: nowrap; }
 .card .worse { color: var(--outside); }
-.card .note { margin-top: .7rem; color: var(--soft); font-size: .9rem; }
 .card .floor { margin-top: .5rem; padding-left: .6rem; border-left: 3px solid var(--outside);
   font-size: .9rem; }
 .bar, .gauge, .strip, .cell { display: block; width: 100%; overflow: visible; }
@@ -65,10 +48,7 @@ rect.before, rect.as-float { fill: var(--rest); } rect.after { fill: var(--chose
 .interval { fill: var(--chosen); opacity: .45; }
 .gauge .drop { stroke: var(--chosen); stroke-width: 3; }
 .bound { stroke: var(--outside); stroke-width: 1.5; }
-figure { margin: 0; padding: 1rem; overflow-x: auto; }
 .plot { width: 100%; min-width: 600px; height: auto; display: block; }
-svg text { fill: var(--soft); font-size: 13px; }
-svg .axis { stroke: var(--line); }
 .plot .bound { stroke-dasharray: 6 5; }
 .plot .bound-label { fill: var(--outside); }
 .plot .front { stroke: var(--ink); opacity: .35; stroke-width: 2; stroke-linecap: round; }
@@ -76,23 +56,14 @@ svg .axis { stroke: var(--line); }
 .plot .mark { fill: var(--card); font-size: 11px; font-weight: 700; }
 .plot circle { stroke: var(--card); stroke-width: 2; }
 .chosen { fill: var(--chosen); } .within { fill: var(--within); } .outside { fill: var(--outside); }
-.legend { color: var(--soft); font-size: .85rem; margin: .6rem 0 0; }
-.legend b { font-weight: 600; margin-right: 1rem; white-space: nowrap; }
 .legend .chosen { color: var(--chosen); } .legend .within { color: var(--within); }
 .legend .outside { color: var(--outside); } .legend .front { color: var(--soft); white-space: normal; }
-.table { overflow-x: auto; }
 .long { max-height: 60rem; overflow-y: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { text-align: right; padding: .6rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-tr:last-child td { border-bottom: 0; }
-th { color: var(--soft); font-weight: 600; font-size: .8rem; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
 .candidates td:first-child { color: var(--soft); }
 .candidates :is(th, td):nth-child(2) { text-align: left; white-space: normal; min-width: 12rem; }
 .candidates td:last-child { white-space: normal; }
 tr.chosen td { font-weight: 650; } tr.chosen td:last-child { color: var(--chosen); }
 tr.outside td:last-child { color: var(--outside); }
-small { color: var(--soft); font-weight: 400; }
 .chip { display: inline-block; vertical-align: middle; padding: 0 .5rem; border-radius: 99px;
   color: var(--card); font-size: .8rem; font-weight: 600; background: var(--kind); }
 .strip { height: 34px; }
@@ -114,9 +85,6 @@ small { color: var(--soft); font-weight: 400; }
 #layers > * + * { margin-top: 1rem; }
 ol { padding-left: 1.4rem; margin: 0; } .passes { columns: 2 18rem; }
 pre { padding: 1rem 1.25rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; margin: 0; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 1rem 0 0;
-  font-size: .9rem; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .t-float { --kind: var(--float); } $kinds
 @media (max-width: 860px) {
   .cards { grid-template-columns: 1fr 1fr; }
@@ -140,6 +108,7 @@ $sections
 
 PAGE = Template(
     _TEXT.safe_substitute(
+        common=COMMON,
         hues_in_light=" ".join(f"--hue-{at}: {light};" for at, (light, _) in enumerate(_HUES)),
         hues_in_dark=" ".join(f"--hue-{at}: {dark};" for at, (_, dark) in enumerate(_HUES)),
         kinds=" ".join(f".t-{name} {{ --kind: var(--hue-{at}); }}" for at, name in enumerate(TREATMENTS)),

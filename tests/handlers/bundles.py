@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,16 +26,21 @@ def write_bundle(
     serve: str = "model.ort",
     labels: Sequence[str] = (),
     golden: Golden | None = None,
+    baseline: bytes = b"{}",
+    **told: Any,
 ) -> Path:
-    """Write a bundle of ``model`` under ``parent`` and return its folder; ``golden``: inputs and outputs."""
-    manifest = _manifest(model, name, serve, labels)
+    """Write a bundle of ``model`` under ``parent`` and return its folder.
+
+    ``golden``: inputs and outputs; ``told``: what else the manifest says.
+    """
+    manifest = msgspec.structs.replace(_manifest(model, name, serve, labels), **told)
     if golden:
         errors = {output.name: 0.0 for output in model.graph.output}
         manifest = msgspec.structs.replace(manifest, golden_error=errors)
-    return write(parent, manifest, _files(model, parent, golden or []))
+    return write(parent, manifest, _files(model, parent, golden or [], baseline))
 
 
-def _files(model: onnx.ModelProto, scratch: Path, samples: Golden) -> dict[str, bytes]:
+def _files(model: onnx.ModelProto, scratch: Path, samples: Golden, baseline: bytes) -> dict[str, bytes]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(scratch / "model.ort")
@@ -42,7 +48,7 @@ def _files(model: onnx.ModelProto, scratch: Path, samples: Golden) -> dict[str, 
     golden = io.BytesIO()
     np.savez(golden, **golden_arrays(samples))
     return {
-        "baseline.json": b"{}",
+        "baseline.json": baseline,
         "golden.npz": golden.getvalue(),
         "model.onnx": model.SerializeToString(),
         "model.ort": (scratch / "model.ort").read_bytes(),

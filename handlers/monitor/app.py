@@ -1,0 +1,49 @@
+"""Lambda's entry, for AWS's runtime client: ``handlers.monitor.app.handler``.
+
+EventBridge's schedule invokes it (infra/constructs/monitor.py). What comes out is a line of metrics a
+version, and in the captures' bucket the state, ``status.json`` and ``status.html``. Nothing of what was
+captured is in the log.
+"""
+
+import os
+import sys
+import time
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# In the image numpy and msgspec are here, where the endpoint never looks; elsewhere they are installed.
+sys.path.insert(0, str(Path(__file__).with_name("packages")))
+
+import boto3
+from botocore.config import Config
+
+from handlers.monitor.job import Job, Settings
+
+# Before Lambda ends it, what was read must be saved, and an object that was begun be read to its end.
+_MARGIN_SECONDS = 60.0
+_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Watch: one run.
+
+    The time is that of the schedule, ``time`` of the event, else the clock's.
+    """
+    left = context.get_remaining_time_in_millis() / 1e3 if context is not None else 300.0
+    due = time.monotonic() + max(left - _MARGIN_SECONDS, left / 2)
+    for line in Job(_client(), Settings.from_environment(os.environ)).run(_now(event), due):
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _now(event: dict[str, Any]) -> float:
+    moment = event.get("time") if isinstance(event, dict) else None
+    return datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else time.time()
+
+
+@cache
+def _client() -> Any:
+    make: Any = boto3.client  # what it makes is only known at run time
+    return make("s3", config=_CONFIG)

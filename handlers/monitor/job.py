@@ -1,0 +1,143 @@
+"""One run over the versions that are watched: the deployed one, and those that were asked shortly before."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from bundle.manifest import Manifest
+from handlers.monitor import page
+from handlers.monitor.metrics import line_of
+from handlers.monitor.pressed import NotWatchable, Pressed, read_pressed
+from handlers.monitor.replay import Original
+from handlers.monitor.run import Limits, News, Run
+from handlers.monitor.status import Other, Status, decode, encode, other_of, status_of, unwatchable
+from handlers.monitor.store import PAGE, STATUS, Moved, Store
+
+# The version before a deployment is watched as long as it is asked, as in a canary, and so much longer.
+_LINGERS_S = 3600.0
+_SHARE_OF_REPLAYS = 0.4
+_OTHERS = 5
+
+
+class Settings(NamedTuple):
+    """What the function's variables say (docs/architecture.md)."""
+
+    model: str
+    version: str
+    digest: str
+    registry: str
+    captures: str
+    agreement_share: float
+    max_drop: float
+    memory_mb: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Of the environment's variables."""
+        return cls(
+            model=environ["COLDPRESS_MODEL"],
+            version=environ.get("COLDPRESS_VERSION", "1"),
+            digest=environ["COLDPRESS_DIGEST"],
+            registry=environ["COLDPRESS_BUCKET"],
+            captures=environ["COLDPRESS_CAPTURES"],
+            agreement_share=float(environ.get("COLDPRESS_AGREEMENT_SHARE", "0")),
+            max_drop=float(environ.get("COLDPRESS_MAX_DROP", "0")),
+            memory_mb=int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
+        )
+
+
+class Job:
+    """What one invocation does."""
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self._client, self._settings = client, settings
+        self._store = Store(client, settings.captures, settings.model)
+
+    def run(self, now: float, due: float) -> Iterator[str]:
+        """Watch until ``due`` (``time.monotonic``); the lines for the log."""
+        settings = self._settings
+        earlier = list(self._earlier())
+        others = [status for status in map(self._status, [digest for digest, _ in earlier]) if status]
+        compared = [other_of(status) for status in others]
+        yield from self._watch(settings.digest, settings.version, now, due, compared)
+        for digest, version in earlier:
+            if self._is_asked(digest, now):
+                yield from self._watch(digest, version, now, due, [])
+
+    def _watch(self, digest: str, version: str, now: float, due: float, others: list[Other]) -> Iterator[str]:
+        settings = self._settings
+        began = time.monotonic()
+        limits = Limits(
+            due, began + (due - began) * _SHARE_OF_REPLAYS, settings.agreement_share, settings.max_drop
+        )
+        try:
+            pressed = self._pressed(digest)
+            run = Run(
+                self._store,
+                pressed,
+                version,
+                now=now,
+                limits=limits,
+                open_original=self._original,
+            )
+            news = run.work()
+        except NotWatchable as error:
+            self._tell(unwatchable(settings.model, version, digest, now=now, why=str(error)))
+            yield json.dumps({"model": settings.model, "version": version, "problem": str(error)})
+            return
+        except Moved:
+            yield json.dumps({"model": settings.model, "version": version, "note": "another run was quicker"})
+            return
+        status = _status_of(news, pressed, now, others)
+        self._tell(status)
+        yield line_of(status, news.counts)
+
+    def _tell(self, status: Status) -> None:
+        self._store.put(status.digest, STATUS, encode(status), "application/json")
+        self._store.put(status.digest, PAGE, page.render(status).encode(), "text/html; charset=utf-8")
+
+    def _earlier(self) -> Iterator[tuple[str, str]]:
+        """The versions that were watched before, the latest first: their digests, and their numbers."""
+        found = [(digest, self._status(digest)) for digest in self._store.digests()]
+        known = [(d, s) for d, s in found if s is not None and d != self._settings.digest]
+        known.sort(key=lambda entry: -entry[1].updated)
+        for digest, status in known[:_OTHERS]:
+            yield digest, status.version
+
+    def _is_asked(self, digest: str, now: float) -> bool:
+        status = self._status(digest)
+        last = None if status is None else status.last_request or status.begun
+        return last is not None and now - last < _LINGERS_S
+
+    def _status(self, digest: str) -> Status | None:
+        saved = self._store.load(digest, STATUS)
+        try:
+            return None if saved is None else decode(saved.data)
+        except msgspec.DecodeError:
+            return None
+
+    def _pressed(self, digest: str) -> Pressed:
+        return _read_pressed(self._client, self._settings.registry, self._settings.model, digest)
+
+    def _original(self, manifest: Manifest) -> Original:
+        folder = Path(tempfile.gettempdir())
+        return Original.fetch(
+            self._client, self._settings.registry, manifest, folder, self._settings.memory_mb
+        )
+
+
+def _status_of(news: News, pressed: Pressed, now: float, others: list[Other]) -> Status:
+    status = status_of(news.watched, news.monitor, pressed.manifest, now=now, silent=news.is_silent)
+    return msgspec.structs.replace(status, versions=others)
+
+
+@lru_cache(maxsize=2)
+def _read_pressed(client: Any, bucket: str, name: str, digest: str) -> Pressed:
+    """A warm environment need not read it again."""
+    return read_pressed(client, bucket, name, digest)

@@ -1,0 +1,257 @@
+"""Runs over captures and labels, as the schedule starts them."""
+
+import numpy as np
+import pytest
+
+from bundle.manifest import Metric
+from handlers.monitor.store import PAGE, STATE, Moved, Store
+from tests.handlers.monitor.world import CAPTURES, NAME, NOON, World, answers, draw
+
+
+def test_clean_requests_are_right(world: World) -> None:
+    world.push()
+    world.put(world.lines(draw(world.rng, 1000)))
+    (line,) = world.run()
+    status = world.status()
+    assert (line["Captures"], line["DriftAlarm"], line["Silent"]) == (1000, 0, 0)
+    assert (status.right, status.alarms, status.requests) == (True, [], 1000)
+    assert status.sentence.startswith("Yes: 1,000 requests since 2026-11-29")
+    assert b"Yes: 1,000 requests" in world.read(PAGE)
+
+
+def test_a_unit_change_is_named_with_its_requests(world: World) -> None:
+    world.push()
+    clean, wrong = draw(world.rng, 500), draw(world.rng, 300)
+    wrong[:, 1] *= 25
+    world.put(world.lines(clean))
+    world.run()
+    world.put(world.lines(wrong, prefix="wrong"))
+    (line,) = world.run()
+    status = world.status()
+    assert (line["DriftAlarm"], status.right, status.alarms) == (1, False, ["drift"])
+    assert status.changes[0].feature == "x[1]"
+    assert "x[1] is wider since 2026-11-29 12:0" in status.sentence
+    assert status.examples
+    assert all(example.id.startswith("wrong-") for example in status.examples)
+    page = world.read(PAGE).decode()
+    assert status.examples[0].id in page
+    assert sum(status.changes[0].bars.now) == pytest.approx(1, abs=0.05)
+
+
+def test_nothing_is_known_before_the_first_request(world: World) -> None:
+    world.push()
+    (line,) = world.run()
+    assert world.status().right is None
+    assert "Captures" in line
+    assert world.status().sentence == "Unknown: no request was captured yet."
+
+
+def test_every_object_counts_once_however_it_comes(world: World) -> None:
+    world.push()
+    lines = world.lines(draw(world.rng, 400))
+    world.put(lines[:100], name="b")
+    world.run()
+    world.put(lines[100:200], name="a")  # before the last one by its name
+    world.put(lines[200:300], hour=world.now - 3 * 3600)  # hours late
+    world.put(lines[:100], name="c")  # delivered twice
+    world.run()
+    world.run()
+    world.put([lines[300][:50], *lines[300:]])  # cut in half, and then whole
+    (line,) = world.run()
+    status = world.status()
+    assert status.requests == 400
+    assert (status.counts["duplicated"], status.counts["damaged"]) == (100, 1)
+    assert (line["Captures"], line["CapturesUnreadable"]) == (100, 1)
+
+
+def test_of_two_runs_at_once_one_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.push()
+    world.put(world.lines(draw(world.rng, 200)))
+    save, inner = Store.save, []
+
+    def overtaken(self, digest, data, before):
+        if not inner:
+            inner.append(None)
+            inner[:] = world.run(pass_s=0)
+        return save(self, digest, data, before)
+
+    monkeypatch.setattr(Store, "save", overtaken)
+    (line,) = world.run()
+    assert inner[0]["Captures"] == 200
+    assert line["note"] == "another run was quicker"
+    assert world.status().requests == 200
+    world.put(world.lines(draw(world.rng, 50), prefix="more"))
+    world.run()
+    assert world.status().requests == 250
+
+
+@pytest.mark.parametrize("place", ["chunks", "save", "put"])
+def test_a_run_that_is_killed_counts_nothing_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    world.push()
+    for part in range(4):
+        world.put(world.lines(draw(world.rng, 100), prefix=f"part{part}"))
+    whole, calls = getattr(Store, place), []
+
+    def killed(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == (3 if place == "chunks" else 1):
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, place, killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    world.run()
+    status = world.status()
+    assert status.requests == status.counts["read"] == 400
+    assert "duplicated" not in status.counts
+
+
+def test_a_run_stops_in_time_and_the_next_one_goes_on(world: World) -> None:
+    world.push()
+    for part in range(3):
+        world.put(world.lines(draw(world.rng, 100), prefix=f"part{part}"), hour=world.now - 20 * part * 3600)
+    world.run(seconds=-1.0)
+    assert world.status().requests == 0
+    world.run(pass_s=40 * 3600)  # later than what is looked for anew, but these were seen waiting
+    world.run()
+    assert world.status().requests == 200  # what was more than a day old at the beginning is not looked for
+
+
+def test_another_version_begins_anew_and_the_one_before_is_watched_meanwhile(world: World) -> None:
+    before = world.push("1")
+    world.put(world.lines(draw(world.rng, 300)))
+    world.run()
+    after = world.push("2")
+    assert after != before
+    x = draw(world.rng, 100)
+    world.put([*world.lines(x[:60], prefix="old", digest=before), *world.lines(x[60:], prefix="new")])
+    lines = world.run()
+    assert [(line["Version"], line["Captures"]) for line in lines] == [("2", 40), ("1", 60)]
+    assert (world.status(after).requests, world.status(before).requests) == (40, 360)
+    assert [other.digest for other in world.status(after).versions] == [before]
+    world.now += 2 * 3600
+    world.put(world.lines(draw(world.rng, 10), prefix="late"))
+    assert [line["Version"] for line in world.run()] == ["2"]
+
+
+def test_labels_say_how_often_it_is_right(world: World) -> None:
+    world.push()
+    x = draw(world.rng, 900)
+    truth = answers(x).argmax(axis=1)
+    truth[::10] = (truth[::10] + 1) % 3  # nine tenths are right, as was verified
+    world.put(world.lines(x))
+    world.run()
+    world.label({f"r-{number}": int(truth[number]) for number in range(600)})
+    (line,) = world.run()
+    assert (line["Labels"], line["Accuracy"], line["QualityAlarm"]) == (600, pytest.approx(0.9), 0)
+    assert world.status().quality.lately == pytest.approx(0.9, abs=0.01)
+    world.label({f"r-{number}": int(truth[number]) for number in range(500, 600)} | {"nobody": 1})
+    (line,) = world.run()
+    assert "Labels" not in line
+    assert world.status().right is True
+
+
+def test_worse_answers_raise_the_quality_alarm(world: World) -> None:
+    world.push()
+    x = draw(world.rng, 500)
+    # Labels may come before their requests.
+    world.label(
+        {f"r-{number}": int(wrong) for number, wrong in enumerate((answers(x).argmax(axis=1) + 1) % 3)}
+    )
+    world.run()
+    world.put(world.lines(x))
+    (line,) = world.run()
+    status = world.status()
+    assert (line["QualityAlarm"], line["Accuracy"], status.alarms) == (1, 0, ["quality"])
+    assert status.sentence.startswith("No: 0.0% of the labelled requests are right lately, and 90.0% should")
+
+
+AGREES = Metric(
+    name="agreement", before=1.0, after=0.999, drop=0.001, interval=(0.0, 0.0), bound=0.01, samples=2000
+)
+
+
+def test_the_original_is_asked_as_well(world: World) -> None:
+    world.push(original=True, metric=AGREES)
+    x = draw(world.rng, 400)
+    world.put(world.lines(x))
+    (line,) = world.run(agreement_share=0.5)
+    assert 150 < line["Replayed"] < 250
+    assert (line["Agreement"], line["AgreementAlarm"]) == (1, 0)
+    world.put(world.lines(x, answers(x, -np.eye(4, 3)), prefix="other"))
+    (line,) = world.run(agreement_share=0.5)
+    assert line["AgreementAlarm"] == 1
+    assert "agreement" in world.status().alarms
+    assert "agree with the original model lately" in world.status().sentence
+
+
+def test_without_the_original_agreement_is_unknown(world: World) -> None:
+    world.push(metric=AGREES)
+    world.put(world.lines(draw(world.rng, 100)))
+    (line,) = world.run(agreement_share=1.0)
+    assert "Agreement" not in line
+    assert "push BUNDLE --original" in world.status().agreement.unknown
+    assert world.status().right is True
+
+
+def test_another_file_in_the_originals_place_is_refused(world: World) -> None:
+    world.push(original=True, metric=AGREES)
+    listed = world.client.list_objects_v2(Bucket="registry", Prefix=f"models/{NAME}/originals/")
+    world.client.put_object(Bucket="registry", Key=listed["Contents"][0]["Key"], Body=b"other")
+    world.put(world.lines(draw(world.rng, 100)))
+    world.run(agreement_share=1.0)
+    assert "it is not the model that was pressed" in world.status().agreement.unknown
+
+
+def test_silence_is_told_and_over_with_the_next_request(world: World) -> None:
+    world.push()
+    world.put(world.lines(draw(world.rng, 500)))
+    (line,) = world.run(pass_s=6 * 3600)
+    assert line["Silent"] == 0  # who knows what is usual here?
+    for day in range(1, 9):
+        world.put(world.lines(draw(world.rng, 200), prefix=f"day{day}", at=NOON + 3600 - day * 86_400))
+    (line,) = world.run()
+    assert line["Silent"] == 1
+    assert "no request has come since 2026-11-29 12:00 UTC" in world.status().sentence
+    world.put(world.lines(draw(world.rng, 10), prefix="again"))
+    (line,) = world.run(pass_s=60)
+    assert line["Silent"] == 0
+
+
+def test_nothing_captured_is_in_the_log(world: World) -> None:
+    world.push()
+    x = draw(world.rng, 50)
+    world.put([*world.lines(x, prefix="planted-secret"), b'{"schema": 1, "inference_id": "planted-secret'])
+    assert "planted" not in str(world.run())
+
+
+def test_a_bundle_without_a_baseline_is_said_to_be_one(world: World) -> None:
+    digest = world.push()
+    world.client.put_object(Bucket="registry", Key=f"models/{NAME}/{digest}/baseline.json", Body=b"{}")
+    (line,) = world.run()
+    assert "is not what was pushed" in line["problem"]
+    assert world.status().sentence.startswith("Unknown: baseline.json of")
+
+
+def test_a_state_that_is_damaged_is_said_to_be(world: World) -> None:
+    world.push()
+    world.run()
+    key = f"monitor/model={NAME}/{world.settings.digest}/{STATE}"
+    world.client.put_object(Bucket=CAPTURES, Key=key, Body=b"no state")
+    with pytest.raises(ValueError, match="--begin-anew"):
+        world.run()
+
+
+def test_a_state_is_saved_in_place_of_the_one_that_was_read_only(world: World) -> None:
+    store = Store(world.client, CAPTURES, NAME)
+    first = store.save("d", b"1", None)
+    with pytest.raises(Moved):
+        store.save("d", b"2", None)
+    second = store.save("d", b"2", first)
+    with pytest.raises(Moved):
+        store.save("d", b"3", first)
+    assert store.load("d") == second
