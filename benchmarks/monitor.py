@@ -23,6 +23,7 @@ from benchmarks.monitors.ours import (
     import_seconds,
     watch_clean,
     watch_quality,
+    watch_rhythm,
 )
 from benchmarks.monitors.prepare import prepare
 from benchmarks.monitors.tools import TOOLS, Heard, Tool, run
@@ -87,7 +88,8 @@ def _ours(seeds: int) -> tuple[list[Row], dict[str, Any]]:
         "alarms": long.alarms,
         "evidence": long.evidence[0],
     }
-    return rows, {**kept, "quality": watch_quality()}
+    rhythm = {"in steps": watch_rhythm(smooth=False), "smooth": watch_rhythm(smooth=True)}
+    return rows, {**kept, "quality": watch_quality(), "rhythm": rhythm}
 
 
 def _change(change: Drift, delays: Sequence[int | None], named: Sequence[bool]) -> Row:

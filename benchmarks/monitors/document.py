@@ -27,6 +27,7 @@ def write_document(rows: Sequence[Row], ours: Mapping[str, Any], place: str) -> 
         changes,
         _clean(ours["clean"]),
         _quality(ours["quality"]),
+        _rhythm(ours["rhythm"]),
         _cost(ours["cost"]),
         place,
     ]
@@ -51,6 +52,22 @@ def _quality(quality: Mapping[str, float]) -> str:
     return (
         f"Quality, accuracy from 95 to 90 % after 500 labels: {quality['median']:.0f} labels (median), "
         f"{quality['mean']:.0f} (mean); false alarms within 2,000 labels: {quality['false share']:.1%}."
+    )
+
+
+def _rhythm(rhythm: Mapping[str, Mapping[str, int | None]]) -> str:
+    def alarm(at: int | None) -> str:
+        return "no alarm" if at is None else f"an alarm at request {at:,}"
+
+    told = "; ".join(
+        f"{title}: {alarm(one['without seasons'])} without seasons, {alarm(one['with seasons'])} with them"
+        for title, one in rhythm.items()
+    )
+    found = rhythm["in steps"]["turned by 12 degrees"]
+    return (
+        "Daily rhythm, digits of which others come by day than by night, 10,080 requests in two weeks against "
+        f"the week before. The mix changes {told}. Digits turned by 12 degrees are then found "
+        f"after {found} requests."
     )
 
 

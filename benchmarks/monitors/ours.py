@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.monitors.drifts import Drift, stream
+from benchmarks.monitors.drifts import Drift, rotation, stream
 from benchmarks.monitors.subjects import Array, Subject, subject
 from monitoring import drift, quality
 from monitoring.baseline import encode
@@ -130,18 +130,54 @@ def import_seconds() -> float:
     return min(float(one.stdout) for one in run)
 
 
+def watch_rhythm(*, smooth: bool) -> dict[str, int | None]:
+    """Digits of which others come by day than by night, a week for the baseline and two weeks after it.
+
+    The mix is the same for four hours, or with ``smooth`` another one every hour. Returns the request of the
+    first alarm, without seasons and with them; and, with them, requests to the alarm of turned digits.
+    """
+    source, random = subject("digits"), np.random.default_rng(0)
+
+    def draw(days: range, each: int) -> tuple[Array, Array]:
+        x, times = [], []
+        for hour in (day * 24 + hour for day in days for hour in range(24)):
+            part = hour % 24 if smooth else hour % 24 // 4 * 4
+            lean = np.sin(2 * np.pi * part / 24)
+            x.append(
+                source.draw(random, each, lambda y, lean=lean: 1 + 0.8 * lean * np.where(y < 5, 1, -1))[0]
+            )
+            times.append(hour * 3600 + np.sort(random.random(each)) * 3600)
+        return np.concatenate(x), np.concatenate(times)
+
+    x, times = draw(range(7), 30)
+    order = random.permutation(len(x))
+    x, times = x[order], times[order]
+    blind = Monitor(build(source.as_inputs(x), source.answer(x)))
+    seasonal = Monitor(build(source.as_inputs(x), source.answer(x), times=times, seasons="day"))
+    x, times = draw(range(7, 21), 30)
+    for monitor in (blind, seasonal):
+        monitor.update(source.as_inputs(x), source.answer(x), times)
+    alarms = [one.alarm.request if one.alarm else None for one in (blind, seasonal)]
+    x, times = draw(range(21, 22), 30)
+    x = rotation(12)(random, x)
+    before = seasonal.state.evidence.count
+    seasonal.update(source.as_inputs(x), source.answer(x), times)
+    found = seasonal.alarm.request + 1 - before if seasonal.alarm and alarms[1] is None else None
+    return {"without seasons": alarms[0], "with seasons": alarms[1], "turned by 12 degrees": found}
+
+
 def watch_quality() -> dict[str, float]:
     """Accuracy from 95 to 90 per cent after 500 labels; and false alarms in 2,000 labels."""
     random = np.random.default_rng(0)
     delays, false = [], 0
-    for _ in range(200):
+    for _ in range(1000):
         state = quality.Quality(verified=0.95, samples=0)
         quality.advance(state, random.random(500) < 0.95)
         while state.alarm_at is None:
             quality.advance(state, random.random(50) < 0.90)
         delays.append(state.alarm_at + 1 - 500)
-    for _ in range(500):
+    for _ in range(2000):
         state = quality.Quality(verified=0.95, samples=0)
         quality.advance(state, random.random(2000) < 0.95)
         false += state.alarm_at is not None
-    return {"median": float(np.median(delays)), "mean": float(np.mean(delays)), "false share": false / 500}
+    return {"median": float(np.median(delays)), "mean": float(np.mean(delays)), "false share": false / 2000}
