@@ -65,9 +65,9 @@ def _rhythm(rhythm: Mapping[str, Mapping[str, int | None]]) -> str:
     )
     found = rhythm["in steps"]["turned by 12 degrees"]
     return (
-        "Daily rhythm, digits of which others come by day than by night, 10,080 requests in two weeks against "
-        f"the week before. The mix changes {told}. Digits turned by 12 degrees are then found "
-        f"after {found} requests."
+        "Daily rhythm, digits of which others come by day than by night, 10,080 requests in two weeks "
+        f"against the week before. The mix changes {told}. "
+        f"Digits turned by 12 degrees are then found after {found} requests."
     )
 
 
