@@ -66,7 +66,7 @@ def image(base: str) -> str:
 def transform_image(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """As docs/transforms.md says, with its own example, in a copy of what the image is built from."""
     context = tmp_path_factory.mktemp("context")
-    for folder in ("bundle", "handlers"):
+    for folder in ("bundle", "handlers", "monitoring"):
         shutil.copytree(REPOSITORY / folder, context / folder)
     (context / "transforms").mkdir()
     example = (REPOSITORY / "docs/transforms.md").read_text().partition("```python\n")[2].partition("```")[0]

@@ -27,7 +27,7 @@ stack.node.root.synth()
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "tree"
-    for folder in ("bundle", "handlers", "infra", "optimizer"):
+    for folder in ("bundle", "handlers", "infra", "monitoring", "optimizer"):
         shutil.copytree(ROOT / folder, root / folder, ignore=_IGNORED)
     for name in ("cdk.json", "pyproject.toml", ".dockerignore"):
         shutil.copy(ROOT / name, root)
@@ -58,7 +58,7 @@ def test_only_what_is_in_the_image_changes_it(
     tree: Path, image_of: Callable[[Path], tuple[str, set[str]]]
 ) -> None:
     digest, files = image_of(tree)
-    assert {name.split("/")[0] for name in files} == {".dockerignore", "bundle", "handlers"}
+    assert {name.split("/")[0] for name in files} == {".dockerignore", "bundle", "handlers", "monitoring"}
     assert {"handlers/inference/Dockerfile", "handlers/inference/app.py", "bundle/manifest.py"} <= files
 
     with (tree / "infra" / "endpoint.py").open("a") as file:
