@@ -40,6 +40,7 @@ from emulator.cloudformation.lambda_permission import Permission
 from emulator.cloudformation.lambda_version import Version
 from emulator.cloudformation.logs_log_group import LogGroup
 from emulator.cloudformation.resource import Resource
+from emulator.cloudformation.s3_bucket import Bucket
 from emulator.cloudformation.s3_bucket_policy import BucketPolicy
 from emulator.cloudformation.sns_subscription import Subscription
 from emulator.cloudformation.sns_topic import Topic
@@ -59,6 +60,7 @@ RESOURCE_TYPES: list[type[Resource]] = [
     Application,
     Authorizer,
     BasePathMapping,
+    Bucket,
     BucketPolicy,
     Budget,
     CdkMetadata,
