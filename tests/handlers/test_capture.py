@@ -3,16 +3,23 @@
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from handlers.inference.capture import MAX_BYTES
+from handlers.inference.after import Answered
+from handlers.inference.capture import MAX_BYTES, Capture
+from handlers.inference.events.reply import Reply
+from handlers.inference.messages import Request, Response
+from handlers.inference.tensor import Tensor
 from monitoring.captures import Seen, Tally, Wanted, batches
-from monitoring.features import Tensor
+from monitoring.features import Tensor as Described
 from tests.handlers.models import DTYPES
 from tests.handlers.scripted_api import ACCEPTED, Held, event, wait_for
 from tests.handlers.test_after import ROWS, Lambda, asking, metrics, serve
@@ -175,6 +182,36 @@ def test_redacted_fields_are_nowhere(scripted, start, make_bundle, firehose, cap
     assert SECRET not in "".join(capfd.readouterr())
 
 
+VALUES = st.one_of(st.floats(width=32), st.sampled_from([float(SECRET), 0.0, -1.5]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=5), st.sets(st.integers(0, 2)))
+def test_all_but_the_redacted_columns_comes_back(affine_service, firehose, rows, columns):
+    firehose.taken.clear()
+    model = affine_service.model
+    redact = json.dumps([f"x[{column}]" for column in columns])
+    environ = variables(Path(), firehose, COLDPRESS_CAPTURE_REDACT=redact)
+    given_rows, untouched = np.float32(rows), [column for column in range(3) if column not in columns]
+    answered = Answered(
+        b"",
+        Request("POST", "/v1/models/toy:predict"),
+        b"",
+        Reply(Response(200, {}, b""), {}),
+        request_id="1",
+        latency_ms=1.0,
+        tensors=({"x": Tensor.of(given_rows)}, {"y": Tensor.of(np.zeros_like(given_rows))}),
+    )
+    Capture.from_environment(environ, model).run(answered, time.monotonic() + 10)
+    x = Described(name="x", side="inputs", kind="table", dtype="float32", shape=(3,))
+    tally = Tally()
+    (batch,) = batches(firehose.lines, Wanted([x], model.manifest.digest), Seen(), tally)
+    np.testing.assert_array_equal(batch.inputs["x"][:, untouched], given_rows[:, untouched])
+    assert np.isnan(batch.inputs["x"][:, sorted(columns)]).all()
+    if SECRET.encode() in firehose.lines[0]:
+        assert float(SECRET) in given_rows[:, untouched]
+
+
 @pytest.mark.parametrize("field", ["adress", "x[3]", "x[-1]", "x[", "[0]"])
 def test_a_field_that_the_model_lacks_stops_the_start(scripted, start, affine_bundle, firehose, field):
     scripted.play(ACCEPTED)
@@ -210,7 +247,7 @@ def test_every_type_is_written_down(scripted, start, make_bundle, firehose, dtyp
     if isinstance(data, dict):
         data = np.frombuffer(base64.b64decode(data["b64"]), dtype).tolist()
     assert data == given
-    x = Tensor(name="x", side="inputs", kind="table", dtype=dtype, shape=(2,))
+    x = Described(name="x", side="inputs", kind="table", dtype=dtype, shape=(2,))
     (batch,) = batches(firehose.lines, Wanted([x], record["digest"]), Seen(), Tally())
     read = batch.inputs["x"]
     assert read.tolist() == [given]
