@@ -116,7 +116,7 @@ def names(tensor: Tensor) -> list[Feature]:
         return derived("length", "surprise", "never seen")
     found = []
     if tensor.kind == "table":
-        lone = len(tensor.categories) == 1
+        lone = len(tensor.categories) <= 1  # there may be none: an axis of length 0
         found += [
             Feature(name=name if lone else f"{name}[{index}]", side=side, categories=categories)
             for index, categories in enumerate(tensor.categories)
@@ -178,7 +178,7 @@ def _checked(tensor: Tensor, rows: Rows) -> Rows:
 
 
 def _table(tensor: Tensor, rows: Rows) -> tuple[Array, Array | None]:
-    matrix = np.asarray(rows).reshape(len(rows), -1)
+    matrix = np.asarray(rows).reshape(len(rows), len(tensor.categories))
     texts = matrix.dtype.kind in "OUST"
     found = np.empty(matrix.shape) if texts else _numbers(matrix)
     for index, categories in enumerate(tensor.categories):

@@ -15,6 +15,7 @@ class Queue:
 
     def __init__(self, emulator, function):
         self.function = function
+        self._emulator = emulator
         self._cloudwatch = client_at(emulator.url, "cloudwatch", settings.REGION)
 
     def put(self, **query):
@@ -23,7 +24,7 @@ class Queue:
         return lambda_.invoke(FunctionName=self.function.name, InvocationType="Event", Payload=payload)
 
     def count(self, metric):
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(self._emulator.now(), UTC)
         points = self._cloudwatch.get_metric_statistics(
             Namespace="AWS/Lambda",
             MetricName=metric,
