@@ -39,10 +39,22 @@ class _Bridge(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """An answer, or what went wrong."""
-        self._pass_on(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        self._pass_on(self._body())
 
     def log_message(self, *_: object) -> None:
         """Nothing: the function's log is its own."""
+
+    def _body(self) -> bytes:
+        """What the runtime sends, whose length it says first, or in pieces where it streams."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers, of which the RIE makes nothing
+        return b"".join(pieces)
 
     def _pass_on(self, body: bytes | None = None) -> None:
         status, headers, content = self._ask(self.command, self.path, body)

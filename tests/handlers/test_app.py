@@ -24,6 +24,8 @@ ENTRIES = {
     "own loop": [sys.executable, "-I", "-S", str(REPOSITORY / "handlers/inference/bootstrap.py")],
     "awslambdaric": [sys.executable, "-m", "awslambdaric", "handlers.inference.app.handler"],
 }
+# As the emulator starts what is provisioned; the first invocation only starts it.
+AHEAD = [sys.executable, "-I", str(REPOSITORY / "emulator/prewarm.py"), *ENTRIES["own loop"]]
 
 
 class Environment:
@@ -82,7 +84,10 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator:
 
     def start_one(**variables: str) -> Environment:
         log = tmp_path / f"log{len(started)}"
-        started.append(Environment(log, ENTRIES[request.param], variables))
+        entry = AHEAD if request.param == "ahead" else ENTRIES[request.param]
+        started.append(Environment(log, entry, variables))
+        if request.param == "ahead":
+            assert started[-1].invoke({}) == (200, b"null")
         return started[-1]
 
     yield start_one
@@ -108,7 +113,7 @@ def event(body: str, path: str = "/v1/models/toy:predict") -> dict:
     }
 
 
-@pytest.mark.parametrize("start", ["own loop"], indirect=True)
+@pytest.mark.parametrize("start", ["own loop", "ahead"], indirect=True)
 def test_a_rest_api_that_streams_gets_head_and_body_apart(start, affine_bundle):
     environment = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle))
     asked = {
