@@ -8,10 +8,11 @@ import sys
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
-from infra.config import InvalidConfig, RegistryConfig, StageConfig
+from infra.config import EndpointConfig, InvalidConfig, RegistryConfig, StageConfig
 from infra.endpoint_stack import EndpointStack
 from infra.registry_stack import STACK_NAME, RegistryStack
 from infra.stages import endpoints, load_registry, load_stages
+from infra.watching_cost import US_EAST_1, Watching, monthly_usd
 
 _CONTEXT_KEYS = ("coldpress", "stage", "model", "digest", "version")
 
@@ -44,10 +45,26 @@ def build(app: App, stages: dict[str, StageConfig], registry: RegistryConfig) ->
         if not deployed:
             sys.stderr.write(f"The stage {name} has no model yet, so coldpress-{name} is left out.\n")
             continue
+        for model in deployed:
+            if model.monitor is not None:
+                sys.stderr.write(_watching(name, model))
         stack = EndpointStack(
             app, f"coldpress-{name}", stage=name, config=config, models=deployed, registry=registry
         )
         stack.add_stack_dependency(registry_stack)
+
+
+def _watching(stage: str, config: EndpointConfig) -> str:
+    monitor = config.monitor
+    assert monitor is not None  # noqa: S101 - see above
+    watching = Watching(monitor.every_minutes, monitor.memory_mb, rolls_back=monitor.roll_back)
+    least = monthly_usd(watching, US_EAST_1)
+    most = monthly_usd(watching._replace(has_labels=True, has_original=True), US_EAST_1)
+    return (
+        f"Watching {config.model.name} of the stage {stage} costs {least:.2f} USD a month, {most:.2f} with "
+        "labels and an original model (us-east-1), and a little for each captured request: see `coldpress "
+        "cost`.\n"
+    )
 
 
 def _left_out(stage: str, model: str) -> str:

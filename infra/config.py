@@ -206,6 +206,31 @@ class Capture(_Section, frozen=True, kw_only=True):
     )
 
 
+class Quality(_Section, frozen=True, kw_only=True):
+    """By how much the share that is right, or that agrees, may be below the verified one without an alarm."""
+
+    max_drop: Annotated[float, Meta(ge=0, lt=1, description="it takes a share from 0 up to below 1")] = 0.01
+
+
+class Monitor(_Section, frozen=True, kw_only=True):
+    """A function that looks at captured requests ``every_minutes``, and the alarms that it raises.
+
+    The original model, if it was pushed, answers a share of the captured requests as well. With
+    ``roll_back`` the alarms on quality and agreement end a rollout in steps, as errors do. ``memory_mb``
+    must hold the original model three times.
+    """
+
+    every_minutes: Annotated[int, Meta(ge=1, le=60, description="it takes whole minutes from 1 to 60")] = 5
+    agreement_share: Annotated[
+        float, Meta(ge=0, le=1, description="it takes a share of the captured requests, from 0 to 1")
+    ] = 0.1
+    quality: Quality = Quality()
+    roll_back: Annotated[bool, Meta(description="it takes true or false")] = False
+    memory_mb: Annotated[int, Meta(ge=512, le=10_240, description="it takes whole MB from 512 to 10240")] = (
+        1_024
+    )
+
+
 class Throttling(_Section, frozen=True, kw_only=True):
     """Requests that the API lets through: a steady rate per second, and a burst above it."""
 
@@ -359,7 +384,7 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
     Without ``provisioned_concurrency`` it serves from zero. ``reserved_concurrency`` is the most that run at
     once, taken out of the account's own. ``transform`` is the user's own code at ``:transform``, from the
     image's folder transforms/. ``batch`` lets `coldpress batch` have objects of S3 answered. ``capture``
-    keeps a share of the requests.
+    keeps a share of the requests, and ``monitor`` looks at them.
     """
 
     memory_mb: Annotated[
@@ -406,6 +431,9 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
     ) = None
     capture: (
         Annotated[Capture, Meta(description='it takes the share of requests to keep: {"rate": 0.01}')] | None
+    ) = None
+    monitor: (
+        Annotated[Monitor, Meta(description='it takes how often it looks: {"every_minutes": 5}')] | None
     ) = None
 
 

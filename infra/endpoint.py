@@ -21,8 +21,10 @@ from infra.constructs.existing_api import ExistingHttpApi
 from infra.constructs.http_api import HttpInferenceApi
 from infra.constructs.image import BuiltImage, Image
 from infra.constructs.inference_function import InferenceFunction
+from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.metrics import model_metric
 from infra.constructs.model_check import ModelCheck
+from infra.constructs.monitor import ModelMonitor, MonitorAlarms
 from infra.constructs.provisioned_concurrency import ProvisionedCapacity
 from infra.constructs.released_versions import ReleasedVersions
 from infra.constructs.rest_api import RestInferenceApi
@@ -67,6 +69,7 @@ class ModelEndpoint(Construct):
         dashboard: the page that it shares with other models. Without it, one of its own.
         captures: the bucket that it shares with other models, if the configuration has ``capture``. Without
             it, one of its own.
+        monitor_logs: where its monitor writes, if the configuration has ``monitor``. Without it, its own.
 
     Raises:
         InvalidConfig: a value cannot be deployed; the sentence names it.
@@ -86,6 +89,7 @@ class ModelEndpoint(Construct):
         rollouts: RolloutService | None = None,
         dashboard: cloudwatch.Dashboard | None = None,
         captures: CaptureBucket | None = None,
+        monitor_logs: ServiceLogGroup | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         where = f"ModelEndpoint {self.node.path}"
@@ -120,6 +124,7 @@ class ModelEndpoint(Construct):
             rollouts = RolloutService(self, "Rollouts", retention_days=config.log_retention_days, key=key)
         self._build_rollout(rollouts, bucket, config)
         self._batch = self._build_batch(config, key)
+        monitor = self._build_monitor(bucket, config, monitor_logs, key)
         if topic is None and config.alarms.email is not None:
             topic = AlarmTopic(self, "Topic", email=config.alarms.email)
         self._alarms = EndpointAlarms(
@@ -131,6 +136,9 @@ class ModelEndpoint(Construct):
             is_provisioned=config.provisioned_concurrency is not None,
             topic=topic,
         )
+        self._monitor_alarms = (
+            [] if monitor is None else MonitorAlarms(self, "MonitorAlarms", config=config, topic=topic).all
+        )
         self._dashboard = EndpointDashboard(
             self,
             "Overview",
@@ -138,6 +146,8 @@ class ModelEndpoint(Construct):
             model=config.model,
             alarms=self.alarms,
             shadow=None if shadow is None else shadow.function,
+            is_watched=monitor is not None,
+            memory_mb=config.memory_mb,
             dashboard=dashboard,
         )
 
@@ -163,8 +173,8 @@ class ModelEndpoint(Construct):
 
     @property
     def alarms(self) -> list[cloudwatch.Alarm]:
-        """Errors, server errors, p99 latency, throttles, and idle provisioned concurrency if there is any."""
-        return self._alarms.all
+        """Errors, server errors, p99 latency, throttles; of idle capacity, and the monitor's."""
+        return [*self._alarms.all, *self._monitor_alarms]
 
     @property
     def dashboard(self) -> cloudwatch.Dashboard:
@@ -259,6 +269,31 @@ class ModelEndpoint(Construct):
             capture=config.capture,
             captures=captures or CaptureBucket(self, "Captures", key=key),
         )
+
+    def _build_monitor(
+        self,
+        bucket: s3.IBucket,
+        config: EndpointConfig,
+        log_group: ServiceLogGroup | None,
+        key: kms.IKey | None,
+    ) -> ModelMonitor | None:
+        if config.monitor is None or self._capture is None:
+            return None
+        monitor = ModelMonitor(
+            self,
+            "Monitor",
+            bucket=bucket,
+            captures=self._capture.bucket,
+            config=config,
+            monitor=config.monitor,
+            image=self._image,
+            log_group=log_group
+            or ServiceLogGroup(self, "MonitorLogs", retention_days=config.log_retention_days, key=key),
+            key=key,
+        )
+        # It looks at the new version from its first requests on, which a canary may hang on.
+        self.alias.node.add_dependency(monitor)
+        return monitor
 
     def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:
         if config.batch is None:

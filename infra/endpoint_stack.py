@@ -16,6 +16,7 @@ from infra.constructs.capture import CaptureBucket
 from infra.constructs.cost_anomalies import CostAnomalies
 from infra.constructs.dashboard import build_dashboard
 from infra.constructs.image import pushed_image
+from infra.constructs.logs import ServiceLogGroup
 from infra.constructs.rest_api import RestInferenceApi
 from infra.constructs.rollout import RolloutService
 from infra.endpoint import ModelEndpoint
@@ -72,6 +73,12 @@ class EndpointStack(Stack):
         image = None if config.image is None else pushed_image(self, config.image)
         is_captured = any(model.capture for model in models)
         captures = CaptureBucket(self, "Captures", key=key) if is_captured else None
+        is_watched = any(model.monitor for model in models)
+        monitor_logs = (
+            ServiceLogGroup(self, "MonitorLogs", retention_days=config.log_retention_days, key=key)
+            if is_watched
+            else None
+        )
         return {
             model.model.name: ModelEndpoint(
                 self,
@@ -85,6 +92,7 @@ class EndpointStack(Stack):
                 rollouts=rollouts,
                 dashboard=dashboard,
                 captures=captures,
+                monitor_logs=monitor_logs,
             )
             for model in models
         }

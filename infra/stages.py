@@ -234,6 +234,7 @@ def _check_endpoint(config: EndpointConfig, where: str) -> None:
     _check_shadow(config.model, f"{where}.model.shadow")
     if config.capture is not None and not config.capture.inputs | config.capture.outputs:
         raise InvalidConfig(f"{where}.capture keeps neither inputs nor outputs: set one, or take it out.")
+    _check_monitor(config, f"{where}.monitor")
     if config.provisioned_concurrency is None:
         return
     limits, reserved = config.provisioned_concurrency, config.reserved_concurrency
@@ -250,6 +251,26 @@ def _check_endpoint(config: EndpointConfig, where: str) -> None:
                 f"{key} is {value}, but reserved_concurrency is {reserved}, and no more can be provisioned: "
                 "raise reserved_concurrency or lower max."
             )
+
+
+def _check_monitor(config: EndpointConfig, where: str) -> None:
+    monitor, rollout = config.monitor, config.rollout
+    if monitor is None:
+        return
+    if config.capture is None or not (config.capture.inputs and config.capture.outputs):
+        raise InvalidConfig(
+            f"{where} looks at captured requests with their inputs and outputs, and none are kept so: "
+            'write "capture": {} beside it.'
+        )
+    # Firehose gathers for five minutes; then the schedule may have just passed, and a minute is for the
+    # alarm.
+    needed = 6 + monitor.every_minutes
+    if monitor.roll_back and (rollout.type == "all_at_once" or rollout.minutes < needed):
+        raise InvalidConfig(
+            f"{where}.roll_back sees a new version's requests after {needed} minutes, when the rollout is "
+            f'over: write "rollout": {{"type": "canary", "minutes": {2 * needed}}} beside monitor, or take '
+            "it out."
+        )
 
 
 def _check_shadow(model: Model, where: str) -> None:

@@ -20,6 +20,7 @@ import boto3
 from botocore.config import Config
 
 from handlers.monitor.job import Job, Settings
+from handlers.monitor.metrics import failure_line
 
 # Before Lambda ends it, what was read must be saved, and an object that was begun be read to its end.
 _MARGIN_SECONDS = 60.0
@@ -33,9 +34,15 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """
     left = context.get_remaining_time_in_millis() / 1e3 if context is not None else 300.0
     due = time.monotonic() + max(left - _MARGIN_SECONDS, left / 2)
-    for line in Job(_client(), Settings.from_environment(os.environ)).run(_now(event), due):
-        sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    settings = Settings.from_environment(os.environ)
+    try:
+        for line in Job(_client(), settings).run(_now(event), due):
+            sys.stdout.write(line + "\n")
+    except Exception as error:
+        sys.stdout.write(failure_line(settings.model, settings.version, type(error).__name__) + "\n")
+        raise
+    finally:
+        sys.stdout.flush()
 
 
 def _now(event: dict[str, Any]) -> float:

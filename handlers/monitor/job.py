@@ -12,7 +12,7 @@ import msgspec
 
 from bundle.manifest import Manifest
 from handlers.monitor import page
-from handlers.monitor.metrics import line_of
+from handlers.monitor.metrics import failure_line, line_of
 from handlers.monitor.pressed import NotWatchable, Pressed, read_pressed
 from handlers.monitor.replay import Original
 from handlers.monitor.run import Limits, News, Run
@@ -89,7 +89,7 @@ class Job:
             news = run.work()
         except NotWatchable as error:
             self._tell(unwatchable(settings.model, version, digest, now=now, why=str(error)))
-            yield json.dumps({"model": settings.model, "version": version, "problem": str(error)})
+            yield failure_line(settings.model, version, str(error))
             return
         except Moved:
             yield json.dumps({"model": settings.model, "version": version, "note": "another run was quicker"})

@@ -38,6 +38,15 @@ def line_of(status: Status, counts: dict[str, float]) -> str:
     unreadable = sum(counts.get(name, 0.0) for name in _UNREADABLE)
     if unreadable:
         values["CapturesUnreadable"] = unreadable
+    return _line(status.model, status.version, values)
+
+
+def failure_line(model: str, version: str, why: str) -> str:
+    """Of a run that could not look: who hears nothing must know it."""
+    return _line(model, version, {"Silent": 1.0}, Problem=why)
+
+
+def _line(model: str, version: str, values: dict[str, float], **beside: str) -> str:
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["Model", "Version"]],
@@ -45,9 +54,10 @@ def line_of(status: Status, counts: dict[str, float]) -> str:
     }
     line: dict[str, Any] = {
         "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
-        "Model": status.model,
-        "Version": status.version,
+        "Model": model,
+        "Version": version,
         **values,
+        **beside,
     }
     return json.dumps(line)
 

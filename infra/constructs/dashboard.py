@@ -6,10 +6,11 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.config import Model
-from infra.constructs.metrics import model_metric
+from infra.constructs.metrics import NAMESPACE, model_metric
+from infra.watching_cost import USD_PER_GB_SECOND, USD_PER_REQUEST
 
-_MINUTE = Duration.minutes(1)
-_HALF = 12  # of a dashboard's 24 columns
+_MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
+_HALF, _THIRD = 12, 8  # of a dashboard's 24 columns
 
 
 class EndpointDashboard(Construct):
@@ -17,7 +18,8 @@ class EndpointDashboard(Construct):
 
     What the handler measures itself arrives as embedded metrics (namespace ``coldpress``, dimensions
     ``Model`` and ``Version``); the rest is Lambda's, of the alias. Where there is a ``shadow``, one more row
-    says how it does. On a ``dashboard`` that it shares with other models, its name stands above.
+    says how it does, and where it ``is_watched``, one more what the monitor says. On a ``dashboard`` that it
+    shares with other models, its name stands above.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -28,7 +30,9 @@ class EndpointDashboard(Construct):
         alias: lambda_.Alias,
         model: Model,
         alarms: list[cloudwatch.Alarm],
+        memory_mb: int,
         shadow: lambda_.IFunction | None = None,
+        is_watched: bool = False,
         dashboard: cloudwatch.Dashboard | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -46,6 +50,10 @@ class EndpointDashboard(Construct):
             other = Model(name=model.name, version=model.shadow.version)
             self.dashboard.add_widgets(
                 self._build_agreement(other), self._build_shadow_requests(other, shadow)
+            )
+        if is_watched:
+            self.dashboard.add_widgets(
+                self._build_evidence(), self._build_quality(), self._build_cost(memory_mb)
             )
 
     def _build_latency(self) -> cloudwatch.GraphWidget:
@@ -136,6 +144,51 @@ class EndpointDashboard(Construct):
                     "AsyncEventsDropped", period=_MINUTE, statistic="Sum", label="Dropped from its queue"
                 ),
             ],
+        )
+
+    def _build_evidence(self) -> cloudwatch.GraphWidget:
+        """A line a version, so that one ends where the next begins."""
+        return cloudwatch.GraphWidget(
+            title="Evidence of drift, by version (1 is an alarm)",
+            left=[self._by_version("DriftEvidence", "Maximum")],
+            right=[self._by_version("Captures", "Sum")],
+            left_annotations=[cloudwatch.HorizontalAnnotation(value=1, label="alarm")],
+            width=_THIRD,
+            left_y_axis=cloudwatch.YAxisProps(min=0, max=2),
+        )
+
+    def _build_quality(self) -> cloudwatch.GraphWidget:
+        return cloudwatch.GraphWidget(
+            title="Right, and in agreement with the original, by version",
+            left=[self._by_version("Accuracy", "Average"), self._by_version("Agreement", "Average")],
+            width=_THIRD,
+            left_y_axis=cloudwatch.YAxisProps(min=0, max=1),
+        )
+
+    def _build_cost(self, memory_mb: int) -> cloudwatch.GraphWidget:
+        """Of Lambda on demand: each invocation, and what it takes of memory and time."""
+        # A thousand requests of a millisecond take a second. An exponent would be taken for a name.
+        a_millisecond = memory_mb / 1024 * USD_PER_GB_SECOND
+        price = cloudwatch.MathExpression(
+            expression=f"{1000 * USD_PER_REQUEST:.6f} + {a_millisecond:.10f} * duration / calls",
+            using_metrics={
+                "duration": self._alias.metric_duration(period=_MINUTE, statistic="Sum"),
+                "calls": self._alias.metric_invocations(period=_MINUTE, statistic="Sum"),
+            },
+            period=_MINUTE,
+            label="USD",
+        )
+        return cloudwatch.GraphWidget(
+            title="Lambda's cost of 1,000 requests on demand (USD)",
+            left=[price],
+            width=_THIRD,
+            left_y_axis=cloudwatch.YAxisProps(min=0),
+        )
+
+    def _by_version(self, metric: str, statistic: str) -> cloudwatch.MathExpression:
+        found = f'{{{NAMESPACE},Model,Version}} Model="{self._model.name}" MetricName="{metric}"'
+        return cloudwatch.MathExpression(
+            expression=f"SEARCH('{found}', '{statistic}', 300)", using_metrics={}, period=_FIVE, label=metric
         )
 
 

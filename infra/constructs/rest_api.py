@@ -138,11 +138,10 @@ class RestInferenceApi(Construct):
         return {
             "responses": {},
             **({"security": [{name: []}]} if name is not None else {}),
-            "x-amazon-apigateway-integration": {
-                **(_streamed(target) if self._config.streaming else integration(target)),
-                "passthroughBehavior": "when_no_match",
-                "timeoutInMillis": 29_000,
-            },
+            # It may take 29 s, which need not be said to each of several hundred.
+            "x-amazon-apigateway-integration": _streamed(target)
+            if self._config.streaming
+            else integration(target),
         }
 
     def _build_api(self, log: AccessLogGroup) -> apigateway.SpecRestApi:

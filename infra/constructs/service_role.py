@@ -1,5 +1,7 @@
 """What a service of AWS may do in a function's or a state machine's name."""
 
+from collections.abc import Mapping
+
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -20,6 +22,10 @@ class ServiceRole(iam.Role):
             inline_policies={"Rights": self._rights},
         )
 
-    def allow(self, *actions: str, on: list[str]) -> None:
-        """Let it do ``actions`` on the resources with the ARNs ``on``."""
-        self._rights.add_statements(iam.PolicyStatement(actions=[*actions], resources=on))
+    def allow(
+        self, *actions: str, on: list[str], where: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
+        """Let it do ``actions`` on the resources with the ARNs ``on``, under the conditions ``where``."""
+        self._rights.add_statements(
+            iam.PolicyStatement(actions=[*actions], resources=on, conditions=where or {})
+        )

@@ -12,7 +12,7 @@ _MINUTE = Duration.minutes(1)
 
 
 class VersionAlarms(Construct):
-    """Three alarms on what the version that is being deployed does behind the alias.
+    """Alarms on what the version that is being deployed does behind the alias.
 
     The alias's own alarms see both versions together; at a canary of a tenth they would mix ten times as many
     good answers of the old version into what the new one does.
@@ -20,6 +20,7 @@ class VersionAlarms(Construct):
     - errors: invocations of the version that failed (crash, timeout, failed init).
     - server errors: answers of 5xx that the version's handler gave in good order.
     - p99 latency: of the version's invocations, three minutes in a row.
+    - quality and agreement, where the monitor may roll back: what it says of the version's answers.
 
     An alarm's name holds the version's number, so each deployment has alarms of its own, which begin without
     a past. Kept under one name, the alarm that the old version raised would still stand when the fix is
@@ -56,9 +57,26 @@ class VersionAlarms(Construct):
                 minutes=3,
             ),
         ]
+        if config.monitor is not None and config.monitor.roll_back:
+            # Of CodeDeploy's ten alarms a group these are the fourth and the fifth.
+            self.all += [
+                self._build_alarm(
+                    name,
+                    _metric(NAMESPACE, metric, "Maximum", model),
+                    threshold=1,
+                    missing=cloudwatch.TreatMissingData.IGNORE,
+                )
+                for name, metric in (("Quality", "QualityAlarm"), ("Agreement", "AgreementAlarm"))
+            ]
 
     def _build_alarm(
-        self, name: str, metric: cloudwatch.Metric, *, threshold: int, minutes: int = 1
+        self,
+        name: str,
+        metric: cloudwatch.Metric,
+        *,
+        threshold: int,
+        minutes: int = 1,
+        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
     ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
@@ -69,7 +87,7 @@ class VersionAlarms(Construct):
             threshold=threshold,
             evaluation_periods=minutes,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=missing,
         )
 
 

@@ -233,7 +233,7 @@ def test_a_bundle_without_a_baseline_is_said_to_be_one(world: World) -> None:
     digest = world.push()
     world.client.put_object(Bucket="registry", Key=f"models/{NAME}/{digest}/baseline.json", Body=b"{}")
     (line,) = world.run()
-    assert "is not what was pushed" in line["problem"]
+    assert (line["Silent"], "is not what was pushed" in line["Problem"]) == (1, True)
     assert world.status().sentence.startswith("Unknown: baseline.json of")
 
 

@@ -1,0 +1,61 @@
+"""What watching a model costs a month: the scheduled function, what it asks of S3, metrics and alarms.
+
+`cdk synth` says it by the prices of us-east-1 on x86_64 (a test compares them with coldpress/prices.toml),
+`coldpress cost` by those of the region.
+"""
+
+from typing import NamedTuple
+
+_MONTH_MINUTES = 730 * 60
+# Of S3, a run: lists of captures, labels and versions, and puts of state, status and page; gets of the
+# state, of other versions' status, and of captures.
+_PUTS, _GETS = 6, 5
+# Evidence, alarm, silence and captures; with labels or an original as many again, and half of that.
+METRICS_ALWAYS, METRICS_OF_LABELS, METRICS_OF_REPLAYS = 4, 3, 3
+ALARMS, ROLLBACK_ALARMS = 4, 2
+# Of a run: what it takes with nothing to read, and for each captured request (docs/watching.md has the
+# measurement).
+RUN_SECONDS, SECONDS_A_REQUEST = 1.0, 0.0003
+
+USD_PER_REQUEST, USD_PER_GB_SECOND = 2e-7, 1.66667e-5
+
+
+class Rates(NamedTuple):
+    """Prices, in US dollars."""
+
+    request: float
+    gb_second: float
+    metric: float
+    alarm: float
+    put: float
+    get: float
+
+
+US_EAST_1 = Rates(USD_PER_REQUEST, USD_PER_GB_SECOND, 0.3, 0.1, 5e-6, 4e-7)
+
+
+class Watching(NamedTuple):
+    """How a model is watched, and what is read of it: ``captured`` requests a month."""
+
+    every_minutes: int = 5
+    memory_mb: int = 1024
+    captured: float = 0.0
+    has_labels: bool = False
+    has_original: bool = False
+    rolls_back: bool = False
+
+
+def monthly_usd(watching: Watching, rates: Rates) -> float:
+    """Of a month."""
+    runs = _MONTH_MINUTES / watching.every_minutes
+    seconds = runs * RUN_SECONDS + watching.captured * SECONDS_A_REQUEST
+    metrics = (
+        METRICS_ALWAYS + METRICS_OF_LABELS * watching.has_labels + METRICS_OF_REPLAYS * watching.has_original
+    )
+    alarms = ALARMS + ROLLBACK_ALARMS * watching.rolls_back
+    return (
+        runs * (rates.request + _PUTS * rates.put + _GETS * rates.get)
+        + seconds * watching.memory_mb / 1024 * rates.gb_second
+        + metrics * rates.metric
+        + alarms * rates.alarm
+    )
