@@ -1,13 +1,17 @@
-"""A bundle that serves, made by the real `optimize` from a small classifier."""
+"""A bundle that the real `optimize` made from a small classifier, and an account in the emulator."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from emulator.server import Emulator
+from tests.coldpress.stages import Account
 
 BIN = Path(sys.executable).parent
 
@@ -47,3 +51,15 @@ def pressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(command, check=True, cwd=folder, capture_output=True)
     (bundle,) = (folder / "out" / "classifier").glob("[0-9a-f]*")
     return bundle
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Of a module's own; what runs in this process goes there."""
+    with (
+        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in emulator.environment().items():
+            patch.setenv(name, value)
+        yield Account(emulator)

@@ -5,7 +5,6 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import pytest
 
 from coldpress.main import main
-from emulator.server import Emulator
 from examples.deployment import BIN
 from tests.coldpress.stages import Account, template_of
 
@@ -34,20 +32,13 @@ DEFINITION = {
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with (
-        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in emulator.environment().items():
-            patch.setenv(name, value)
-        account = Account(emulator)
-        s3 = account.client("s3")
-        s3.create_bucket(Bucket=DATA)
-        s3.put_object(Bucket=DATA, Key="in/a.json", Body=b"{}")
-        deploy(account, "with")
-        account.deploy("without", "1" * 64)
-        yield account
+def account(account: Account) -> Account:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=DATA)
+    s3.put_object(Bucket=DATA, Key="in/a.json", Body=b"{}")
+    deploy(account, "with")
+    account.deploy("without", "1" * 64)
+    return account
 
 
 def deploy(account: Account, name: str) -> None:

@@ -1,13 +1,12 @@
 """What `doctor` and `destroy` say of a stage whose requests are kept."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from coldpress.main import main
-from emulator.server import Emulator
 from tests.coldpress.stages import Account, template_of
 
 DIGEST = "1" * 64
@@ -15,23 +14,14 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with (
-        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in emulator.environment().items():
-            patch.setenv(name, value)
-        account = Account(emulator)
-        template = template_of(
-            DIGEST, 2, {"Captures": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}}
-        )
-        variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-        variables["COLDPRESS_CAPTURE_STREAM"] = "the-stream"
-        template["Outputs"]["CaptureBucket"] = {"Value": {"Ref": "Captures"}}
-        account.client("cloudformation").create_stack(StackName="kept", TemplateBody=json.dumps(template))
-        account.deploy("unkept", DIGEST)
-        yield account
+def account(account: Account) -> Account:
+    template = template_of(DIGEST, 2, {"Captures": {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain"}})
+    variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    variables["COLDPRESS_CAPTURE_STREAM"] = "the-stream"
+    template["Outputs"]["CaptureBucket"] = {"Value": {"Ref": "Captures"}}
+    account.client("cloudformation").create_stack(StackName="kept", TemplateBody=json.dumps(template))
+    account.deploy("unkept", DIGEST)
+    return account
 
 
 @pytest.fixture

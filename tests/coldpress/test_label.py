@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from coldpress.main import main
-from emulator.server import Emulator
 from monitoring.labels import GroundTruth, read_line
 from tests.coldpress.stages import Account, template_of
 
@@ -23,20 +22,13 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with (
-        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in emulator.environment().items():
-            patch.setenv(name, value)
-        account = Account(emulator)
-        account.client("s3").create_bucket(Bucket=BUCKET)
-        template = template_of("1" * 64, 1, {})
-        template["Outputs"]["CaptureBucket"] = {"Value": BUCKET}
-        account.client("cloudformation").create_stack(StackName="kept", TemplateBody=json.dumps(template))
-        account.deploy("unkept", "1" * 64)
-        yield account
+def account(account: Account) -> Account:
+    account.client("s3").create_bucket(Bucket=BUCKET)
+    template = template_of("1" * 64, 1, {})
+    template["Outputs"]["CaptureBucket"] = {"Value": BUCKET}
+    account.client("cloudformation").create_stack(StackName="kept", TemplateBody=json.dumps(template))
+    account.deploy("unkept", "1" * 64)
+    return account
 
 
 @pytest.fixture

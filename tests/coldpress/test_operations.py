@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,9 @@ import pytest
 from bundle.registry import Registry
 from coldpress import checks
 from coldpress.main import main
-from emulator.server import Emulator
 from tests.coldpress.stages import BUCKET, Account, template_of, with_another_model
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    with (
-        Emulator(state_dir=tmp_path_factory.mktemp("emulator")) as emulator,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in emulator.environment().items():
-            patch.setenv(name, value)
-        yield Account(emulator)
 
 
 @pytest.fixture(scope="module")
