@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from bundle.watching_cost import Rates, Watching, monthly_usd
 from coldpress.prices import Prices
 
 HOURS = 24
@@ -49,6 +50,9 @@ class Workload:
     api: Literal["http", "rest"] = "http"
     shadow: float = 0.0  # the share of the requests that a second version answers as well
     capture: float = 0.0  # the share of the requests that is kept for the monitors
+    monitor_minutes: int = (
+        0  # how often a monitor looks at them, with labels and an original model; 0: none does
+    )
 
     @property
     def requests(self) -> float:
@@ -193,6 +197,7 @@ def _around(work: Workload, prices: Prices, *, starts: float) -> Bill:
         + prices.s3_get.of(starts * (1 + math.ceil(work.model_bytes / _RANGE_BYTES))),
         **({"shadow": _shadow(work, prices)} if work.shadow else {}),
         **({"capture": _capture(work, prices)} if work.capture else {}),
+        **({"monitor": _monitor(work, prices)} if work.monitor_minutes else {}),
     }
 
 
@@ -224,6 +229,24 @@ def _capture(work: Workload, prices: Prices) -> float:
         + prices.s3_put.of(objects)
         + prices.s3_storage.of(records * record_bytes / _GB)
     )
+
+
+def _monitor(work: Workload, prices: Prices) -> float:
+    watching = Watching(
+        work.monitor_minutes,
+        captured=work.requests * work.capture,
+        has_labels=True,
+        has_original=True,
+    )
+    rates = Rates(
+        request=prices.lambda_request.of(1),
+        gb_second=prices.duration(work.architecture).of(1),
+        metric=prices.metric.of(1),
+        alarm=prices.alarm.of(1),
+        put=prices.s3_put.of(1),
+        get=prices.s3_get.of(1),
+    )
+    return monthly_usd(watching, rates)
 
 
 def _api(work: Workload, prices: Prices) -> float:

@@ -57,6 +57,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--shadow", type=_share, default=0.0, metavar="SHARE", help="that a second version answers as well")
     add("--capture", type=_share, default=0.0, metavar="SHARE", help="that is kept in S3 for the monitors")
     add(
+        "--monitor",
+        type=int,
+        nargs="?",
+        const=5,
+        default=0,
+        metavar="MINUTES",
+        help="how often a monitor looks at them, with labels and an original model (5, if it is not said)",
+    )
+    add(
         "--provisioned",
         type=int,
         metavar="N",
@@ -101,6 +110,8 @@ def _workload(options: argparse.Namespace) -> Workload:
             raise CommandError(
                 f"--{name.replace('_', '-')} is missing: give it, or a BUNDLE, which has measured figures."
             )
+    if not 0 <= options.monitor <= 60:
+        raise CommandError(f"--monitor is {options.monitor}, but it takes whole minutes from 1 to 60.")
     if not 128 <= options.memory <= 10_240:
         raise CommandError(f"--memory is {options.memory}, but Lambda takes whole MB from 128 to 10240.")
     # Measured with one thread on a whole CPU, which is what 1,769 MB buy; less memory buys less of it.
@@ -122,6 +133,7 @@ def _workload(options: argparse.Namespace) -> Workload:
         api=options.api,
         shadow=options.shadow,
         capture=options.capture,
+        monitor_minutes=options.monitor,
     )
 
 

@@ -90,6 +90,27 @@ def test_capturing_at_the_default_rate_costs_less_than_a_hundredth(
     assert cost["capture"] < 0.01 * (bill.total(cost) - cost["capture"])
 
 
+def test_a_monitor_is_what_one_reckons_by_hand() -> None:
+    prices = prices_of("us-east-1")
+    cost = bill.on_demand(replace(WORK, capture=0.1, monitor_minutes=5), prices)
+    runs, captured = 8_760, 2_628_000 * 0.1
+    wanted = runs * (0.20 / 1e6 + 6 * 5e-6 + 5 * 4e-7) + 10 * 0.30 + 4 * 0.10
+    wanted += (runs * 1.0 + captured * 0.0003) * 0.0000166667
+    assert cost.pop("monitor") == pytest.approx(wanted)
+    assert cost == bill.on_demand(replace(WORK, capture=0.1), prices)
+
+
+@pytest.mark.parametrize(("rate", "most"), [(1, 0.5), (10, 0.06), (32, 0.02), (500, 0.002)])
+def test_watching_costs_less_than_a_fiftieth_from_32_requests_a_second_on(rate: float, most: float) -> None:
+    """A model of 12 ms and bodies of 2 KB; below, it is 3.73 USD, whatever the traffic."""
+    work = replace(
+        WORK, rates=[rate] * 24, duration_ms=12, request_bytes=2000, response_bytes=2000, memory_mb=1769
+    )
+    work = replace(work, capture=Capture().rate, monitor_minutes=5)
+    cost = bill.on_demand(work, prices_of("us-east-1"))
+    assert cost["monitor"] < most * (bill.total(cost) - cost["monitor"] - cost["capture"])
+
+
 def test_provisioned_is_what_one_reckons_by_hand() -> None:
     # One environment, and a load of 0.1 Erlang: 0.1 / 1.1 of the requests find it busy.
     cost = bill.provisioned(WORK, prices_of("us-east-1"), [1] * 24)
@@ -190,6 +211,7 @@ def test_the_command_prints_a_table_a_chart_and_a_sentence(capsys: pytest.Captur
         (["--rps", "1", "--duration-ms", "1", "--init-ms", "1", "--region", "mars"], "no region 'mars'"),
         (["--rps", "1", "--duration-ms", "1", "--init-ms", "1", "--memory", "64"], "128 to 10240"),
         (["--rps", "1", "--duration-ms", "1", "--init-ms", "1", "--provisioned", "0"], "the smallest number"),
+        (["--rps", "1", "--duration-ms", "1", "--init-ms", "1", "--monitor", "90"], "minutes from 1 to 60"),
         (["nowhere", "--rps", "1"], "nowhere is not a bundle"),
     ],
 )

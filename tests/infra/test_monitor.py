@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bundle import watching_cost
 from coldpress.prices import prices_of
-from infra import watching_cost
 from infra.config import InvalidConfig
 from infra.stages import load_stages
 from tests.infra.test_batch import statements
