@@ -2,14 +2,14 @@
 
 import json
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.config import Capture
-from infra.constructs.nag import acknowledge, acknowledge_resource
+from infra.constructs.nag import acknowledge_resource
+from infra.constructs.private_bucket import build_private_bucket
 from infra.constructs.service_role import ServiceRole
 
 # Firehose writes an object when it has so much, or so often: what a monitor may be behind.
@@ -27,24 +27,13 @@ class CaptureBucket(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey | None = None) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
+        self.bucket = build_private_bucket(
             self,
-            "Bucket",
-            encryption=s3.BucketEncryption.S3_MANAGED if key is None else s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=None if key is None else True,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=RemovalPolicy.RETAIN,
-            lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1))],
-        )
-        acknowledge(
-            self.bucket,
-            "AwsSolutions-S1",
-            "Who read or wrote is answered by CloudTrail's S3 data events, which an account turns on once for"
-            " all buckets.",
+            key=key,
+            why_no_access_log=(
+                "Who read or wrote is answered by CloudTrail's S3 data events, which an account turns on "
+                "once for all buckets."
+            ),
         )
 
 
