@@ -3,6 +3,7 @@
     models/<name>/<digest>/<file>     immutable: written once, on the condition that nothing is there
     models/<name>/versions/<n>        holds a digest; claimed on the condition that nothing is there
     models/<name>/labels/<label>      holds a digest; moved on the condition that it is as it was read
+    models/<name>/originals/<sha256>  a trained model, which bundles were pressed of; for the monitor
 
 The manifest is uploaded last and a version is claimed after it, so neither a reader nor a version number ever
 meets half a bundle, wherever a push is killed.
@@ -33,6 +34,11 @@ _LABEL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _CONFLICT_WAITS = (0.1, 0.3, 1.0, 3.0)
 _ABSENT = ("NoSuchKey", "404")
 _CHUNK_BYTES = 1024**2
+
+
+def original_key(name: str, sha256: str) -> str:
+    """Where a trained model lies in the bucket."""
+    return f"models/{name}/originals/{sha256}"
 
 
 class Pushed(NamedTuple):
@@ -76,6 +82,19 @@ class Registry:
             progress(name, (folder / name).stat().st_size)
         version, created = self._claim_version(manifest)
         return Pushed(manifest.name, manifest.digest, version, created)
+
+    def push_original(self, manifest: Manifest, path: Path) -> None:
+        """Upload the trained model that a bundle was pressed of; it is there once for all bundles of it.
+
+        Raises:
+            InvalidBundle: it is another one.
+        """
+        if file_entry(path).sha256 != manifest.source.sha256:
+            raise InvalidBundle(
+                f"{path} is not the model that the bundle was pressed of, which was called "
+                f"{manifest.source.file}: give that file."
+            )
+        self._put_file(original_key(manifest.name, manifest.source.sha256), path)
 
     def fetch(self, name: str, digest: str, parent: Path) -> Path:
         """Download a bundle to ``<parent>/<name>/<digest>/``, checked byte by byte, and return the folder.

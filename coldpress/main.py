@@ -20,6 +20,7 @@ _SUBCOMMANDS = {
     "size": "latency, cold start and cost at Lambda's memory sizes, and which to take",
     "cost": "what a month costs at a given traffic, beside other ways to serve",
     "status": "what a stage serves, from which version, and how it is",
+    "watch": "whether a stage's models are still right, and what has moved",
     "promote": "what one stage serves goes on to another, or a canary gets all traffic",
     "rollback": "the version before takes over again, or the running rollout is undone",
     "doctor": "what is wrong with a deployed stage, and what to do about it",

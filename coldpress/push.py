@@ -30,6 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="with --pin: it shall get this share of the requests as well, as the stage's shadow, not serve",
     )
+    parser.add_argument(
+        "--original",
+        type=Path,
+        metavar="MODEL",
+        help="the trained model that the bundle was pressed of, for the monitor to compare with",
+    )
     add_config_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a sentence")
 
@@ -44,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
     if options.shadow is not None:
         check_shadow(options.config, options.pin, manifest.name, manifest.digest)
     bucket = options.bucket or aws.stack_output(aws.REGISTRY_STACK, "BucketName")
-    pushed = _push(Registry(bucket, aws.s3_client()), options.bundle)
+    registry = Registry(bucket, aws.s3_client())
+    if options.original is not None:
+        registry.push_original(manifest, options.original)
+    pushed = _push(registry, options.bundle)
     if options.pin:
         pin(options.config, options.pin, pushed, options.shadow)
     if options.json:
@@ -52,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     what = "is now" if pushed.created else "already was"
     sys.stdout.write(f"{pushed.name} {pushed.digest} {what} version {pushed.version} in s3://{bucket}\n")
+    if options.original is not None:
+        sys.stdout.write(f"{options.original} is beside it, for the monitor\n")
     if options.pin:
         what = "is pinned to it" if options.shadow is None else "has it as its shadow"
         sys.stdout.write(f"{options.config}: stage {options.pin} {what}; deploy with `cdk deploy`\n")

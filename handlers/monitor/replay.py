@@ -14,6 +14,7 @@ import numpy.typing as npt
 from botocore.exceptions import ClientError
 
 from bundle.manifest import Manifest, TensorSpec
+from bundle.registry import original_key
 from handlers.inference.ort import LibraryError, OrtError, Session
 from handlers.inference.tensor import Tensor
 
@@ -32,11 +33,6 @@ class NoOriginal(Exception):
 
 class NotComparable(Exception):
     """The original does not take the request, or answers otherwise; one clause without a payload says how."""
-
-
-def original_key(name: str, sha256: str) -> str:
-    """Where an original lies in the registry's bucket."""
-    return f"models/{name}/originals/{sha256}"
 
 
 class Original:

@@ -142,5 +142,5 @@ class World:
 
 
 def _tensor(name: str, values: np.ndarray) -> dict[str, Any]:
-    flat = [float(value) for value in values.ravel()]
+    flat = [float(value) if np.isfinite(value) else "NaN" for value in values.ravel()]
     return {"name": name, "datatype": "FP32", "shape": list(values.shape), "data": flat}
