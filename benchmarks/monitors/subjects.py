@@ -64,14 +64,16 @@ def _near(data: Mapping[str, Array], reach: float) -> Callable[..., tuple[Array,
 
 
 def _without_repeat(data: Mapping[str, Array]) -> Callable[..., tuple[Array, Array]]:
-    """Draws that never repeat as long as one ``Random`` is used for a baseline and its stream."""
+    """Draws that do not repeat as long as one ``Random`` after the other draws a baseline and its stream."""
     x, y = data["x"], data["y"]
-    orders: dict[int, list[int]] = {}
+    last: list[tuple[Random, list[int]]] = []
 
     def draw(
         random: Random, count: int, where: Callable[[Array], Array] | None = None
     ) -> tuple[Array, Array]:
-        order = orders.setdefault(id(random), random.permutation(len(x)).tolist())
+        if not last or last[0][0] is not random:
+            last[:] = [(random, random.permutation(len(x)).tolist())]
+        order = last[0][1]
         taken: list[int] = []
         skipped: list[int] = []
         while len(taken) < count:
