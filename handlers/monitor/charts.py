@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 _WIDTH, _HEIGHT = 960, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, _WIDTH - 16, 18, _HEIGHT - 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, _WIDTH - 16, 18, _HEIGHT - 38
 _LEAST = 1e-6  # of the evidence that is told apart
 _DAY_S = 86_400
 _TICKS = 6
@@ -51,7 +51,7 @@ def share_chart(lines: Sequence[Line], label: str, expected: Iterable[tuple[str,
         return _BOTTOM - (value - low) / (1.0 - low) * (_BOTTOM - _TOP)
 
     steps = [low + (1.0 - low) * part / 4 for part in range(5)]
-    ticks = [(place(value), f"{value:.0%}") for value in steps]
+    ticks = [(place(value), f"{value * 100:.3g}%") for value in steps]
     marks = [
         f'<line class="expected {kind}" x1="{_LEFT}" x2="{_RIGHT}" y1="{place(value):.1f}" '
         f'y2="{place(value):.1f}"/>'
@@ -95,7 +95,8 @@ def _axes(ticks: Sequence[tuple[float, str]], first: float, length: float) -> It
         anchor = "start" if part == 0 else "end" if part == _TICKS else "middle"
         moment = datetime.fromtimestamp(first + length * part / _TICKS, UTC)
         text = moment.strftime("%d %b" if length > 4 * _DAY_S else "%d %b %H:%M" if part == 0 else "%H:%M")
-        yield f'<text x="{x:.1f}" y="{_BOTTOM + 22}" text-anchor="{anchor}">{text}</text>'
+        kind = ' class="between"' if part % 3 else ""  # a phone has no room for all
+        yield f'<text{kind} x="{x:.1f}" y="{_BOTTOM + 28}" text-anchor="{anchor}">{text}</text>'
 
 
 def _drawn(line: Line, across: Place, place: Place) -> str:

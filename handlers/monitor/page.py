@@ -9,7 +9,8 @@ from handlers.monitor.style import PAGE
 from handlers.monitor.watched import Example
 
 _MOST_ROWS = 24
-_NAMES = {"drift": "drift", "quality": "quality", "agreement": "agreement"}
+# By kind of evidence, what of a point says that there was anything to look at.
+_LOOKED = {"drift": "requests", "quality": "labels", "agreement": "replayed"}
 # What the counts are called, in the order in which they are told; others follow under their own names.
 _COUNTS = {
     "read": "captured requests",
@@ -111,9 +112,9 @@ def _evidence(status: Status) -> str:
     if not status.points:
         return ""
     lines = [
-        Line(name, _NAMES[name], [(point.time, getattr(point, name)) for point in status.points])
-        for name in _NAMES
-        if name == "drift" or any(getattr(point, name) for point in status.points)
+        Line(kind, kind, [(p.time, getattr(p, kind)) for p in status.points if getattr(p, count)])
+        for kind, count in _LOOKED.items()
+        if any(getattr(point, kind) for point in status.points)
     ]
     shares = [
         Line(kind, name, _shares(status, total, count))
@@ -287,8 +288,8 @@ def _percent(share: float | None) -> str:
 
 def _evidence_text(evidence: float) -> str:
     if evidence >= 1e6:
-        return "over 1,000,000"
-    return "next to none" if evidence < 1e-4 else f"{evidence:.2g}" if evidence < 100 else f"{evidence:,.0f}"
+        return "over a million"
+    return "below 0.0001" if evidence < 1e-4 else f"{evidence:.2g}" if evidence < 100 else f"{evidence:,.0f}"
 
 
 def _number(value: float | None) -> str:

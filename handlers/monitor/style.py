@@ -16,7 +16,7 @@ $common:root { --third: #7c53d6; }
 .yes { color: var(--chosen); } .no { color: var(--outside); }
 .verdict { font-size: 1.45rem; font-weight: 650; line-height: 1.35; overflow-wrap: anywhere; }
 .cards { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1rem; }
-.card .figure { font-size: 1.9rem; font-weight: 650; line-height: 1.25; letter-spacing: -.02em;
+.card .figure { font-size: 1.7rem; font-weight: 650; line-height: 1.25; letter-spacing: -.02em;
   font-variant-numeric: tabular-nums; }
 .card.wrong { border-color: var(--outside); }
 .card.wrong .figure, .card.wrong strong { color: var(--outside); }
@@ -46,13 +46,17 @@ rect.now, .swatch.now { fill: var(--within); background: var(--within); }
 .examples tbody th { font-size: .93rem; overflow-wrap: anywhere; white-space: normal; min-width: 7rem; }
 .examples img { max-width: 100%; height: auto; image-rendering: pixelated; border-radius: 4px; display: block;
   background: var(--rest); margin-bottom: .3rem; }
-tbody th { text-align: left; color: var(--ink); } details { margin-top: .75rem; }
+tbody th { text-align: left; color: var(--ink); font-size: .93rem; } details { margin-top: .75rem; }
 summary { cursor: pointer; color: var(--soft); } section > ul { margin: 0; padding-left: 1.2rem; }
 :focus-visible { outline: 2px solid var(--within); outline-offset: 2px; }
 @media (max-width: 860px) {
   main { padding: 1.5rem 1rem 3rem; } .verdict { font-size: 1.2rem; }
   .cards { grid-template-columns: 1fr 1fr; gap: .7rem; } .changes { grid-template-columns: 1fr; }
-  .card { padding: .8rem .9rem; } .card .figure { font-size: 1.4rem; }
+  .card { padding: .8rem .9rem; } .card .figure { font-size: 1.3rem; }
+}
+@media (max-width: 600px) {
+  .plot { min-width: 0; } .plot text { font-size: 28px; } .plot .between { display: none; }
+  .bars td, .bars th { padding: .18rem .25rem; font-size: .8rem; }
 }
 </style>
 </head>
