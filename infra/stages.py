@@ -257,10 +257,9 @@ def _check_monitor(config: EndpointConfig, where: str) -> None:
     monitor, rollout = config.monitor, config.rollout
     if monitor is None:
         return
-    if config.capture is None or not (config.capture.inputs and config.capture.outputs):
+    if config.capture is None:
         raise InvalidConfig(
-            f"{where} looks at captured requests with their inputs and outputs, and none are kept so: "
-            'write "capture": {} beside it.'
+            f'{where} looks at captured requests, and none are kept: write "capture": {{}} beside it.'
         )
     # Firehose gathers for five minutes; then the schedule may have just passed, and a minute is for the
     # alarm.

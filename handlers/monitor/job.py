@@ -16,6 +16,7 @@ from handlers.monitor.metrics import failure_line, line_of
 from handlers.monitor.pressed import NotWatchable, Pressed, read_pressed
 from handlers.monitor.replay import Original
 from handlers.monitor.run import Limits, News, Run
+from handlers.monitor.scope import Scope, narrowed
 from handlers.monitor.status import Other, Status, decode, encode, other_of, status_of, unwatchable
 from handlers.monitor.store import PAGE, STATUS, Moved, Store
 
@@ -33,6 +34,8 @@ class Settings(NamedTuple):
     digest: str
     registry: str
     captures: str
+    capture_rate: float
+    scope: Scope
     agreement_share: float
     max_drop: float
     memory_mb: int
@@ -46,6 +49,11 @@ class Settings(NamedTuple):
             digest=environ["COLDPRESS_DIGEST"],
             registry=environ["COLDPRESS_BUCKET"],
             captures=environ["COLDPRESS_CAPTURES"],
+            capture_rate=float(environ.get("COLDPRESS_CAPTURE_RATE", "1")),
+            scope=Scope(
+                sides=tuple(environ.get("COLDPRESS_CAPTURE_TENSORS", "inputs outputs").split()),
+                redacted=tuple(json.loads(environ.get("COLDPRESS_CAPTURE_REDACT") or "[]")),
+            ),
             agreement_share=float(environ.get("COLDPRESS_AGREEMENT_SHARE", "0")),
             max_drop=float(environ.get("COLDPRESS_MAX_DROP", "0")),
             memory_mb=int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")),
@@ -74,7 +82,11 @@ class Job:
         settings = self._settings
         began = time.monotonic()
         limits = Limits(
-            due, began + (due - began) * _SHARE_OF_REPLAYS, settings.agreement_share, settings.max_drop
+            due=due,
+            replay_due=began + (due - began) * _SHARE_OF_REPLAYS,
+            capture_rate=settings.capture_rate,
+            agreement_share=settings.agreement_share,
+            max_drop=settings.max_drop,
         )
         try:
             pressed = self._pressed(digest)
@@ -123,7 +135,9 @@ class Job:
             return None
 
     def _pressed(self, digest: str) -> Pressed:
-        return _read_pressed(self._client, self._settings.registry, self._settings.model, digest)
+        settings = self._settings
+        pressed = _read_pressed(self._client, settings.registry, settings.model, digest)
+        return pressed._replace(baseline=narrowed(pressed.baseline, settings.scope))
 
     def _original(self, manifest: Manifest) -> Original:
         folder = Path(tempfile.gettempdir())

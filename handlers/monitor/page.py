@@ -19,6 +19,8 @@ _COUNTS = {
     "joined": "labels of captured requests",
     "unmatched": "labels whose request was not captured",
     "wrong labels": "labels that could not be read",
+    "uncaptured": "labels of requests that are not kept",
+    "unlabelled": "requests whose label came too late, or never",
     "contradicted": "labels that contradict an earlier one",
     "damaged": "lines that could not be read",
     "cut": "objects that were cut",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from bundle.manifest import Manifest
@@ -39,6 +40,7 @@ class Limits(NamedTuple):
 
     due: float
     replay_due: float
+    capture_rate: float
     agreement_share: float
     max_drop: float
 
@@ -82,7 +84,7 @@ class Run:
             self._state.cursor.advance(store.captures, now, None)
         else:
             self._state = states.decode(self._saved.data)
-        self._monitor = Monitor(pressed.baseline, self._state.monitor or None)
+        self._monitor = self._go_on()
         self._seen = Seen(self._state.seen)
         self._predicted = predicted_by(pressed.baseline, pressed.manifest)
         self._open_original = open_original
@@ -109,6 +111,14 @@ class Run:
         self._save(unread)
         return News(self._state, self._monitor, self._counts, silent, unread is None)
 
+    def _go_on(self) -> Monitor:
+        """From where it was; anew where other captures are kept now, or the state is of another release."""
+        try:
+            return Monitor(self._pressed.baseline, self._state.monitor or None)
+        except msgspec.ValidationError:
+            self._state.places, self._state.drift_time = [], None
+            return Monitor(self._pressed.baseline)
+
     def _is_silent(self) -> bool:
         """Only once a week is known: else the first night would be an alarm."""
         traffic = self._monitor.state.traffic
@@ -119,6 +129,7 @@ class Run:
     def _expect(self) -> None:
         """The figures that the shares are tested against, as far as they are known."""
         state, manifest = self._state, self._pressed.manifest
+        state.join.rate = self._limits.capture_rate
         if state.quality.test is None:
             state.quality.test = verified_quality(manifest, self._pressed.baseline, self._limits.max_drop)
         state.quality.unknown = "" if self._predicted else "the model predicts no classes"
@@ -159,7 +170,8 @@ class Run:
         count = self._monitor.state.evidence.count
         is_raised = self._monitor.alarm is not None
         try:
-            self._monitor.update(batch.inputs, batch.outputs, batch.times)
+            # Requests without inputs are told apart by their answers.
+            self._monitor.update(batch.inputs or batch.outputs, batch.outputs, batch.times)
         except SchemaMismatch as error:
             state.tally.note("misfit", key.rpartition("/")[2], str(error), len(set(batch.ids)))
             return
@@ -173,7 +185,9 @@ class Run:
         point.drift = max(point.drift, float(self._monitor.evidence.max(initial=0.0)))
         for request in _requests(batch):
             self._predict(request)
-            if not is_redacted:
+            if is_redacted:
+                self._state.agreement.unknown = "something of the requests is redacted"
+            else:
                 self._replay(request)
 
     def _predict(self, request: Batch) -> None:

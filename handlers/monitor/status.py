@@ -139,9 +139,7 @@ def status_of(state: Watched, monitor: Monitor, manifest: Manifest, *, now: floa
         quality=_share(state.quality, "no label was given yet: `coldpress label`"),
         agreement=_share(state.agreement, "nothing was replayed yet"),
         estimate=estimate(monitor.baseline, windows, alarm=bool(alarms)) if requests else None,
-        findings=[f"{finding.feature}: {finding.text}" for finding in findings(seen)]
-        if seen.requests
-        else [],
+        findings=_findings(monitor, seen),
         counts={**state.tally.counts, **state.totals, **state.join.counts},
         first=state.tally.first,
         points=state.history.points,
@@ -234,6 +232,15 @@ def _alarm(name: str, status: Status) -> str:
     share = status.quality if name == "quality" else status.agreement
     what = "of the labelled requests are right" if name == "quality" else "agree with the original model"
     return f"{share.lately or 0:.1%} {what} lately, and {share.expected or 0:.1%} should"
+
+
+def _findings(monitor: Monitor, seen: View) -> list[str]:
+    """In words; of what is redacted nothing."""
+    if not seen.requests:
+        return []
+    shares = zip(monitor.baseline.names, monitor.baseline.shares, strict=True)
+    hidden = {name.feature for name, share in shares if not share}
+    return [f"{one.feature}: {one.text}" for one in findings(seen) if one.feature not in hidden]
 
 
 def _is_raised(tested: Tested) -> bool:

@@ -22,7 +22,14 @@ _SHARES_OF_RIGHT = ("accuracy", "exact-match", "top1")
 
 def predicted_by(baseline: Baseline, manifest: Manifest) -> Tensor | None:
     """The output that says which class it is; none where the model predicts no classes."""
+    watched = {str(name) for name, share in zip(baseline.names, baseline.shares, strict=True) if share}
     for tensor in baseline.tensors:
+        # What is redacted counts nothing.
+        if not any(
+            name == tensor.name or name.startswith((f"{tensor.name}[", f"{tensor.name}: "))
+            for name in watched
+        ):
+            continue
         if tensor.side != "outputs" or tensor.kind == "text" or -1 in tensor.shape:
             continue
         size = int(np.prod(tensor.shape))

@@ -1,5 +1,7 @@
 """Is it still right: a scheduled function that looks at captured requests, and the alarms on what it says."""
 
+import json
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -67,6 +69,7 @@ class ModelMonitor(Construct):
             environment={
                 **_environment(config, bucket),
                 "COLDPRESS_CAPTURES": captures.bucket_name,
+                **self._captured(config),
                 "COLDPRESS_AGREEMENT_SHARE": str(monitor.agreement_share),
                 "COLDPRESS_MAX_DROP": str(monitor.quality.max_drop),
             },
@@ -85,6 +88,17 @@ class ModelMonitor(Construct):
                 prefix=f"monitor/model={self._model}/",
                 expiration=Duration.days(config.capture.retention_days),
             )
+
+    def _captured(self, config: EndpointConfig) -> dict[str, str]:
+        """What of which requests is kept, as the endpoint's function knows it."""
+        capture = config.capture
+        assert capture is not None  # noqa: S101 - infra/stages.py has seen to it
+        sides = ["inputs"] * capture.inputs + ["outputs"] * capture.outputs
+        return {
+            "COLDPRESS_CAPTURE_RATE": str(capture.rate),
+            "COLDPRESS_CAPTURE_TENSORS": " ".join(sides),
+            **({"COLDPRESS_CAPTURE_REDACT": json.dumps(capture.redact)} if capture.redact else {}),
+        }
 
     def _build_role(self, bucket: s3.IBucket, key: kms.IKey | None) -> ServiceRole:
         role = ServiceRole(

@@ -50,6 +50,7 @@ def test_the_function_knows_what_it_watches_and_is_invoked_on_schedule(template:
     variables = function["Environment"]["Variables"]
     (bucket,) = template.all("AWS::S3::Bucket")
     assert variables["COLDPRESS_CAPTURES"] == {"Ref": bucket}
+    assert variables["COLDPRESS_CAPTURE_RATE"] == "0.1"
     assert (variables["COLDPRESS_VERSION"], variables["COLDPRESS_DIGEST"]) == ("3", DIGEST)
     assert (variables["COLDPRESS_AGREEMENT_SHARE"], variables["COLDPRESS_MAX_DROP"]) == ("0.1", "0.03")
     assert function["ImageConfig"]["Command"] == ["handlers.monitor.app.handler"]
@@ -166,8 +167,7 @@ def test_the_dashboard_has_a_line_a_version(template: Any) -> None:
         ({"monitor": True}, 'monitor is true, but it takes how often it looks: {"every_minutes": 5}.'),
         (
             {"capture": None, "monitor": {}},
-            "monitor looks at captured requests with their inputs and outputs, and none are kept so: write "
-            '"capture": {} beside it.',
+            'monitor looks at captured requests, and none are kept: write "capture": {} beside it.',
         ),
         (
             {"monitor": {"roll_back": True}},

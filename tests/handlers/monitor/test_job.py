@@ -1,9 +1,12 @@
 """Runs over captures and labels, as the schedule starts them."""
 
+import json
+
 import numpy as np
 import pytest
 
 from bundle.manifest import Metric
+from handlers.monitor.scope import Scope
 from handlers.monitor.store import PAGE, STATE, Moved, Store
 from tests.handlers.monitor.world import CAPTURES, NAME, NOON, World, answers, draw
 
@@ -205,6 +208,63 @@ def test_another_file_in_the_originals_place_is_refused(world: World) -> None:
     world.put(world.lines(draw(world.rng, 100)))
     world.run(agreement_share=1.0)
     assert "it is not the model that was pressed" in world.status().agreement.unknown
+
+
+def redact(line: bytes) -> bytes:
+    """As capture does where ``x[1]`` and all of ``p`` are redacted."""
+    record = json.loads(line)
+    record["inputs"][0] |= {
+        "redacted": [1],
+        "data": [None if i == 1 else v for i, v in enumerate(record["inputs"][0]["data"])],
+    }
+    record["outputs"][0] |= {"redacted": True, "data": None}
+    return json.dumps(record).encode()
+
+
+def test_what_is_redacted_is_no_drift_and_the_rest_is_watched(world: World) -> None:
+    world.push(original=True)
+    scope = Scope(redacted=("x[1]", "p"))
+    world.put([redact(line) for line in world.lines(draw(world.rng, 600))])
+    (line,) = world.run(scope=scope, agreement_share=1.0)
+    status = world.status()
+    assert (line["DriftAlarm"], status.right, status.findings) == (0, True, [])
+    assert "redacted" in status.agreement.unknown
+    assert status.quality.unknown == "the model predicts no classes"
+    wrong = draw(world.rng, 200)
+    wrong[:, 2] += 4
+    world.put([redact(line) for line in world.lines(wrong, prefix="wrong")])
+    (line,) = world.run(scope=scope)
+    assert (line["DriftAlarm"], world.status().changes[0].feature) == (1, "x[2]")
+
+
+@pytest.mark.parametrize(("side", "other"), [("inputs", "outputs"), ("outputs", "inputs")])
+def test_one_side_alone_is_watched(world: World, side: str, other: str) -> None:
+    world.push(original=True)
+    scope = Scope(sides=(side,))
+
+    def kept(lines: list[bytes]) -> list[bytes]:
+        return [
+            json.dumps({k: v for k, v in json.loads(line).items() if k != other}).encode() for line in lines
+        ]
+
+    world.put(kept(world.lines(draw(world.rng, 400))))
+    (line,) = world.run(scope=scope, agreement_share=1.0)
+    assert (line["Captures"], line["DriftAlarm"]) == (400, 0)
+    assert world.status().agreement.unknown.endswith("inputs and outputs are not both kept")
+    world.put(kept(world.lines(draw(world.rng, 300) + 4, prefix="wrong")))
+    (line,) = world.run(scope=scope)
+    assert (line.get("CapturesUnreadable", 0), line["DriftAlarm"]) == (0, 1)
+    # All is kept from now on: that is another baseline, and watching begins anew.
+    world.put(world.lines(draw(world.rng, 100), prefix="whole"))
+    (line,) = world.run()
+    assert (line["DriftAlarm"], world.status().requests) == (0, 100)
+
+
+def test_where_all_is_redacted_nothing_is_watched_and_that_is_said(world: World) -> None:
+    world.push()
+    (line,) = world.run(scope=Scope(redacted=("x", "p")))
+    assert line["Silent"] == 1
+    assert "nothing that could be watched is kept" in line["Problem"]
 
 
 def test_silence_is_told_and_over_with_the_next_request(world: World) -> None:

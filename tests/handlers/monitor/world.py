@@ -15,6 +15,7 @@ from bundle.manifest import Metric, Source
 from bundle.registry import Registry
 from handlers.monitor.cursor import folder_at
 from handlers.monitor.job import Job, Settings
+from handlers.monitor.scope import Scope
 from handlers.monitor.status import Status, decode
 from handlers.monitor.store import STATUS
 from monitoring.baseline import encode
@@ -57,7 +58,7 @@ class World:
         self.rng = np.random.default_rng(7)
         self.now = NOON
         self._objects = 0
-        self.settings = Settings(NAME, "1", "", REGISTRY, CAPTURES, 0.0, 0.0, 1024)
+        self.settings = Settings(NAME, "1", "", REGISTRY, CAPTURES, 1.0, Scope(), 0.0, 0.0, 1024)
 
     def push(self, version: str = "1", *, original: bool = False, **told: Any) -> str:
         """Press nothing, push a bundle, and watch it from now on."""
