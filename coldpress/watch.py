@@ -13,6 +13,7 @@ from coldpress import aws
 from coldpress.deployed import Deployed, add_arguments, open_stage
 from coldpress.errors import CommandError
 from handlers.monitor import watched
+from handlers.monitor.pressed import NotWatchable
 from handlers.monitor.status import Change, Share, Status, decode, moment
 from handlers.monitor.store import PAGE, STATUS, Moved, Store
 
@@ -94,7 +95,7 @@ def _begin_anew(deployed: Deployed, store: Store) -> None:
     now = time.time()
     try:
         state = watched.decode(saved.data)
-    except ValueError:
+    except NotWatchable:
         state = watched.begin(digest, deployed.serving.model_version, now)
     # Which objects were read stays: what they hold has been looked at.
     fresh = watched.begin(digest, state.version, now)

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).with_name("packages")))
 import boto3
 from botocore.config import Config
 
+from handlers.inference import log
 from handlers.monitor.job import Job, Settings
 from handlers.monitor.metrics import failure_line
 
@@ -27,10 +28,17 @@ _MARGIN_SECONDS = 60.0
 _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
 
 
+class RunFailed(Exception):
+    """A run failed; the message says by what, and where."""
+
+
 def handler(event: dict[str, Any], context: Any) -> None:
     """Watch: one run.
 
     The time is that of the schedule, ``time`` of the event, else the clock's.
+
+    Raises:
+        RunFailed: what nobody expected; without the words of others' exceptions, which may quote a payload.
     """
     left = context.get_remaining_time_in_millis() / 1e3 if context is not None else 300.0
     due = time.monotonic() + max(left - _MARGIN_SECONDS, left / 2)
@@ -38,9 +46,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
     try:
         for line in Job(_client(), settings).run(_now(event), due):
             sys.stdout.write(line + "\n")
-    except Exception as error:
-        sys.stdout.write(failure_line(settings.model, settings.version, type(error).__name__) + "\n")
-        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody must be told, and no payload
+        why = f"{type(error).__name__} at {log.place_of(error)}"
+        sys.stdout.write(failure_line(settings.model, settings.version, why) + "\n")
+        raise RunFailed(why) from None
     finally:
         sys.stdout.flush()
 

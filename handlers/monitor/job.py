@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from bundle.errors import BundleError
 from bundle.manifest import Manifest
 from handlers.monitor import page
 from handlers.monitor.metrics import failure_line, line_of
@@ -24,6 +25,8 @@ from handlers.monitor.store import PAGE, STATUS, Moved, Store
 _LINGERS_S = 3600.0
 _SHARE_OF_REPLAYS = 0.4
 _OTHERS = 5
+# A warm environment need not open it again.
+_originals: dict[str, Original] = {}
 
 
 class Settings(NamedTuple):
@@ -99,7 +102,7 @@ class Job:
                 open_original=self._original,
             )
             news = run.work()
-        except NotWatchable as error:
+        except (NotWatchable, BundleError) as error:
             self._tell(unwatchable(settings.model, version, digest, now=now, why=str(error)))
             yield failure_line(settings.model, version, str(error))
             return
@@ -140,10 +143,13 @@ class Job:
         return pressed._replace(baseline=narrowed(pressed.baseline, settings.scope))
 
     def _original(self, manifest: Manifest) -> Original:
-        folder = Path(tempfile.gettempdir())
-        return Original.fetch(
-            self._client, self._settings.registry, manifest, folder, self._settings.memory_mb
-        )
+        sha256, settings = manifest.source.sha256, self._settings
+        if sha256 not in _originals:
+            folder = Path(tempfile.gettempdir())
+            found = Original.fetch(self._client, settings.registry, manifest, folder, settings.memory_mb)
+            _originals.clear()  # one at a time fits
+            _originals[sha256] = found
+        return _originals[sha256]
 
 
 def _status_of(news: News, pressed: Pressed, now: float, others: list[Other]) -> Status:

@@ -10,6 +10,7 @@ import msgspec
 
 from handlers.monitor.cursor import Cursor
 from handlers.monitor.history import History
+from handlers.monitor.pressed import NotWatchable
 from monitoring.captures import Tally
 from monitoring.drift import RECENT
 from monitoring.labels import Join
@@ -115,12 +116,12 @@ def decode(data: bytes) -> Watched:
     """What ``encode`` gave.
 
     Raises:
-        ValueError: it is something else; one sentence says so.
+        NotWatchable: it is something else.
     """
     try:
         inflater = zlib.decompressobj()
         return msgspec.msgpack.decode(inflater.decompress(data, _MOST), type=Watched)
     except (zlib.error, msgspec.DecodeError):
-        raise ValueError(
+        raise NotWatchable(
             "the monitor's state is damaged or another release's: run `coldpress watch NAME --begin-anew`."
         ) from None

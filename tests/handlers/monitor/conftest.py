@@ -6,6 +6,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from handlers.monitor import job
 from tests.handlers.monitor.world import World
 
 
@@ -17,5 +18,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # An emulator that other tests share would be asked in moto's place.
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where originals are kept
+    monkeypatch.setattr(job, "_originals", {})
     with mock_aws():
         yield World(boto3.client("s3"), tmp_path)

@@ -1,11 +1,13 @@
 """Runs over captures and labels, as the schedule starts them."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from bundle.manifest import Metric
+from handlers.monitor import app
 from handlers.monitor.scope import Scope
 from handlers.monitor.store import PAGE, STATE, Moved, Store
 from tests.handlers.monitor.world import CAPTURES, NAME, NOON, World, answers, draw
@@ -302,8 +304,8 @@ def test_a_state_that_is_damaged_is_said_to_be(world: World) -> None:
     world.run()
     key = f"monitor/model={NAME}/{world.settings.digest}/{STATE}"
     world.client.put_object(Bucket=CAPTURES, Key=key, Body=b"no state")
-    with pytest.raises(ValueError, match="--begin-anew"):
-        world.run()
+    (line,) = world.run()
+    assert (line["Silent"], "--begin-anew" in line["Problem"]) == (1, True)
 
 
 def test_a_state_is_saved_in_place_of_the_one_that_was_read_only(world: World) -> None:
@@ -315,3 +317,34 @@ def test_a_state_is_saved_in_place_of_the_one_that_was_read_only(world: World) -
     with pytest.raises(Moved):
         store.save("d", b"3", first)
     assert store.load("d") == second
+
+
+def test_lambda_s_entry_runs_at_the_schedule_s_time_and_says_when_it_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.push()
+    world.put(world.lines(draw(world.rng, 20), prefix="planted-secret"))
+    settings = world.settings
+    for name, value in {
+        "COLDPRESS_MODEL": NAME,
+        "COLDPRESS_VERSION": settings.version,
+        "COLDPRESS_DIGEST": settings.digest,
+        "COLDPRESS_BUCKET": settings.registry,
+        "COLDPRESS_CAPTURES": settings.captures,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(app, "_client", lambda: world.client)
+    app.handler({"time": "2026-11-29T12:05:00Z"}, None)
+    assert json.loads(capsys.readouterr().out)["Captures"] == 20
+    assert world.status().updated == NOON + 300
+
+    def fail(self: Store, key: str) -> Iterator[bytes]:
+        raise KeyError("planted-secret")
+
+    world.put(world.lines(draw(world.rng, 20)))
+    monkeypatch.setattr(Store, "chunks", fail)
+    with pytest.raises(app.RunFailed, match=r"^KeyError at ") as error:
+        app.handler({}, None)
+    said = capsys.readouterr().out
+    assert json.loads(said)["Silent"] == 1
+    assert "planted" not in said + str(error.value)
