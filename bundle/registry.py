@@ -14,7 +14,8 @@ import io
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -24,7 +25,7 @@ from bundle.errors import InvalidBundle, LabelMoved, NotFound, RegistryError
 from bundle.files import open_regular
 from bundle.folder import file_entry, partial_folder, place, verify
 from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_MANIFEST_BYTES, check_address, check_listing
-from bundle.manifest import Manifest, check_name, decode, digest_of
+from bundle.manifest import Manifest, check_name, decode, digest_of, encode
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -48,6 +49,15 @@ class Pushed(NamedTuple):
     digest: str
     version: int
     created: bool
+
+
+class Stored(NamedTuple):
+    """An object of a model, as listed: ``key`` is what follows ``models/<name>/``, ``size`` in bytes."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
 
 
 class Label(NamedTuple):
@@ -96,8 +106,16 @@ class Registry:
             )
         self._put_file(original_key(manifest.name, manifest.source.sha256), path)
 
-    def fetch(self, name: str, digest: str, parent: Path) -> Path:
+    def fetch(
+        self,
+        name: str,
+        digest: str,
+        parent: Path,
+        progress: Callable[[str, int], None] = lambda _name, _size: None,
+    ) -> Path:
         """Download a bundle to ``<parent>/<name>/<digest>/``, checked byte by byte, and return the folder.
+
+        ``progress`` is called with the name and the size in bytes of each file once it is here.
 
         Raises:
             NotFound: the registry has no such bundle.
@@ -107,7 +125,22 @@ class Registry:
         with partial_folder(parent, name) as partial:
             for file in (*BUNDLE_FILES, MANIFEST_FILE):
                 self._get_file(f"models/{name}/{digest}/{file}", partial / file)
+                progress(file, (partial / file).stat().st_size)
             return place(partial, manifest.digest)
+
+    def fetch_original(self, manifest: Manifest, path: Path) -> None:
+        """Download the trained model that a bundle was pressed of to ``path``, which is not there yet.
+
+        Raises:
+            NotFound: nobody pushed it.
+            InvalidBundle: what the registry holds is another file.
+        """
+        self._get_file(original_key(manifest.name, manifest.source.sha256), path)
+        if file_entry(path).sha256 != manifest.source.sha256:
+            raise InvalidBundle(
+                f"the original of {manifest.name} in bucket '{self.bucket}' is not the file that was pushed: "
+                "remove it there, and push it again with --original."
+            )
 
     def manifest(self, name: str, digest: str) -> Manifest:
         """The manifest of a bundle in the registry, which must be that of ``digest``."""
@@ -115,6 +148,60 @@ class Registry:
         check_listing(manifest.files)
         check_address(manifest.digest, digest_of(manifest), digest)
         return manifest
+
+    def names(self) -> list[str]:
+        """The names of all models."""
+        with self._aws_errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix="models/", Delimiter="/"
+            )
+            found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+        return [prefix.split("/")[1] for prefix in found]
+
+    def stored(self, name: str) -> list[Stored]:
+        """All objects of a model: of its bundles, versions, labels and originals."""
+        prefix = f"models/{check_name(name)}/"
+        with self._aws_errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [
+                Stored(entry["Key"].removeprefix(prefix), entry["Size"], entry["ETag"], entry["LastModified"])
+                for page in pages
+                for entry in page.get("Contents", [])
+            ]
+
+    def delete(self, name: str, stored: Stored) -> None:
+        """Delete an object if it still is as it was listed; one that is gone already is no error.
+
+        In a versioned bucket it gets a marker, and its bytes stay as an old version of the object.
+
+        Raises:
+            RegistryError: somebody changed it meanwhile.
+        """
+        key = f"models/{check_name(name)}/{stored.key}"
+        try:
+            with suppress(NotFound), self._aws_errors(key):
+                self._client.delete_object(Bucket=self.bucket, Key=key, IfMatch=stored.etag)
+        except (_Taken, _Conflict):
+            raise RegistryError(
+                f"s3://{self.bucket}/{key} was changed by somebody else meanwhile: look again."
+            ) from None
+
+    def restore_manifest(self, manifest: Manifest) -> None:
+        """Put a bundle's manifest back where ``delete`` has taken it away."""
+        with suppress(_Taken):
+            key = f"models/{manifest.name}/{manifest.digest}/{MANIFEST_FILE}"
+            self._put(key, encode(manifest), {"IfNoneMatch": "*"})
+
+    def newest(self, name: str) -> str:
+        """The digest of a model's newest version.
+
+        Raises:
+            NotFound: it has none.
+        """
+        numbers = self._version_numbers(name)
+        if not numbers:
+            raise NotFound(f"bucket '{self.bucket}' has no version of a model '{name}': push a bundle first.")
+        return self._version(name, numbers[-1])
 
     def versions(self, name: str) -> dict[int, str]:
         """All version numbers of a model with their digests, oldest first."""

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.bar import Bar
@@ -15,6 +14,7 @@ from bundle.folder import read
 from coldpress import bill
 from coldpress.bill import HOURS, Workload
 from coldpress.errors import CommandError
+from coldpress.handles import BUNDLE, add_bucket_argument, bundle_at
 from coldpress.prices import Prices, prices_of, table
 
 _BAR_WIDTH = 30
@@ -24,8 +24,9 @@ _DEFAULT_MEMORY_MB = 1769
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument(
-        "bundle", nargs="?", type=Path, metavar="BUNDLE", help="take duration, init, size and target from it"
+        "bundle", nargs="?", metavar=BUNDLE, help="take duration, init, size and target from it"
     )
+    add_bucket_argument(parser)
     parser.add_argument(
         "--rps",
         required=True,
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _workload(options: argparse.Namespace) -> Workload:
-    manifest = read(options.bundle) if options.bundle else None
+    manifest = read(bundle_at(options.bundle, options.bucket)) if options.bundle else None
     for name in ("duration_ms", "init_ms"):
         if manifest is None and getattr(options, name) is None:
             raise CommandError(

@@ -13,6 +13,7 @@ from coldpress.errors import CommandError
 _SUBCOMMANDS = {
     "optimize": "press a trained model into a bundle",
     "push": "upload a bundle to the registry and give it a version",
+    "pull": "a bundle of the registry onto this machine, verified, once",
     "serve": "the same endpoint on this machine, until Ctrl-C",
     "invoke": "send one request to a deployed endpoint",
     "batch": "have every object below a prefix of S3 answered, or those that failed",

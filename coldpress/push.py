@@ -5,22 +5,21 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
 from bundle.folder import verify
 from bundle.registry import Pushed, Registry
-from coldpress import aws
+from coldpress.cache import open_registry
 from coldpress.errors import CommandError
+from coldpress.handles import BUNDLE, add_bucket_argument, bundle_at
 from coldpress.pin import add_config_argument, check, check_shadow, pin
+from coldpress.progress import transfer
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the folder that `optimize` printed")
     parser.add_argument(
-        "--bucket", help=f"the registry's bucket (default: output BucketName of stack {aws.REGISTRY_STACK})"
+        "bundle", metavar=BUNDLE, help="the folder that `optimize` printed, or one of another registry"
     )
+    add_bucket_argument(parser)
     parser.add_argument(
         "--pin", metavar="STAGE", help="write version and digest into this stage of the configuration"
     )
@@ -42,25 +41,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Push, pin if asked, and say what the registry holds now."""
-    manifest = verify(options.bundle)
+    folder = bundle_at(options.bundle)  # a handle's is where it comes from, and --bucket where it goes
+    manifest = verify(folder)
     if options.shadow is not None and not options.pin:
         raise CommandError("--shadow needs a stage whose requests it is a share of: add --pin STAGE.")
     if options.pin:
         check(options.config, options.pin, manifest.name)
     if options.shadow is not None:
         check_shadow(options.config, options.pin, manifest.name, manifest.digest)
-    bucket = options.bucket or aws.stack_output(aws.REGISTRY_STACK, "BucketName")
-    registry = Registry(bucket, aws.s3_client())
+    registry = open_registry(options.bucket)
     if options.original is not None:
         registry.push_original(manifest, options.original)
-    pushed = _push(registry, options.bundle)
+    pushed = _push(registry, folder)
     if options.pin:
         pin(options.config, options.pin, pushed, options.shadow)
     if options.json:
-        sys.stdout.write(json.dumps({"bucket": bucket, **pushed._asdict()}) + "\n")
+        sys.stdout.write(json.dumps({"bucket": registry.bucket, **pushed._asdict()}) + "\n")
         return 0
     what = "is now" if pushed.created else "already was"
-    sys.stdout.write(f"{pushed.name} {pushed.digest} {what} version {pushed.version} in s3://{bucket}\n")
+    sys.stdout.write(
+        f"{pushed.name} {pushed.digest} {what} version {pushed.version} in s3://{registry.bucket}\n"
+    )
     if options.original is not None:
         sys.stdout.write(f"{options.original} is beside it, for the monitor\n")
     if options.pin:
@@ -80,9 +81,5 @@ def _share(text: str) -> float:
 
 
 def _push(registry: Registry, bundle: Path) -> Pushed:
-    console = Console(stderr=True)
-    columns = (TextColumn("pushing {task.fields[file]}"), BarColumn(), DownloadColumn())
-    size = sum(path.stat().st_size for path in bundle.iterdir())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("push", total=size, file="")
-        return registry.push(bundle, lambda name, done: progress.update(task, advance=done, file=name))
+    with transfer("pushing", sum(path.stat().st_size for path in bundle.iterdir())) as progress:
+        return registry.push(bundle, progress)

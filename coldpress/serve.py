@@ -2,32 +2,27 @@
 
 import argparse
 import os
-import re
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
-from bundle.registry import Registry
-from coldpress import aws
 from coldpress.errors import CommandError
+from coldpress.handles import BUNDLE, add_bucket_argument, bundle_at
 from coldpress.server.supervisor import Supervisor
 from coldpress.server.worker import Options
 
 _BACKLOG = 1024
-_S3_ADDRESS = re.compile(
-    r"s3://(?P<bucket>[^/]+)/(models/)?(?P<name>[^/]+)/(versions/|labels/)?(?P<reference>[^/]+)/?"
-)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     parser.add_argument(
         "bundle",
-        metavar="BUNDLE|s3://BUCKET/NAME/REFERENCE",
+        metavar=BUNDLE,
         help="a bundle's folder, or a model in the registry by digest, version or label",
     )
+    add_bucket_argument(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0: any free one (default: %(default)s)")
     parser.add_argument("--workers", type=_count, help="processes (default: one for each core and thread)")
@@ -62,31 +57,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start the workers, say where the model is served, and watch over them."""
+    bundle = bundle_at(options.bundle, options.bucket)
     stop = _stop_pipe()
     if options.transform is not None and (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // options.threads)
-    with tempfile.TemporaryDirectory(prefix="coldpress-serve-") as folder:
-        told = Options(
-            bundle=_bundle(options.bundle, Path(folder)),
-            threads=options.threads,
-            batch_delay=options.batch_delay / 1e3,
-            max_batch=options.max_batch,
-            timeout=options.timeout,
-            transform=options.transform,
-        )
-        with _listener(options.host, options.port) as listener:
-            supervisor = Supervisor(listener, workers, told)
-            try:
-                name = supervisor.start(stop)
-                if name is None:
-                    return 0
-                host = f"[{options.host}]" if ":" in options.host else options.host
-                sys.stdout.write(f"http://{host}:{listener.getsockname()[1]}/v2/models/{name}\n")
-                sys.stdout.flush()
-                supervisor.watch(stop)
-            finally:
-                supervisor.end()
+    told = Options(
+        bundle=bundle,
+        threads=options.threads,
+        batch_delay=options.batch_delay / 1e3,
+        max_batch=options.max_batch,
+        timeout=options.timeout,
+        transform=options.transform,
+    )
+    with _listener(options.host, options.port) as listener:
+        supervisor = Supervisor(listener, workers, told)
+        try:
+            name = supervisor.start(stop)
+            if name is None:
+                return 0
+            host = f"[{options.host}]" if ":" in options.host else options.host
+            sys.stdout.write(f"http://{host}:{listener.getsockname()[1]}/v2/models/{name}\n")
+            sys.stdout.flush()
+            supervisor.watch(stop)
+        finally:
+            supervisor.end()
     return 0
 
 
@@ -98,16 +93,6 @@ def _stop_pipe() -> int:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     return reader
-
-
-def _bundle(address: str, folder: Path) -> Path:
-    if not address.startswith("s3://"):
-        return Path(address)
-    match = _S3_ADDRESS.fullmatch(address)
-    if match is None:
-        raise CommandError(f"'{address}' is not s3://BUCKET/NAME/REFERENCE (a digest, a version or a label).")
-    registry = Registry(match["bucket"], aws.s3_client())
-    return registry.fetch(match["name"], registry.resolve(match["name"], match["reference"]), folder)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ from bundle.folder import verify
 from bundle.manifest import Manifest
 from coldpress.environment import Answer, Environment
 from coldpress.errors import CommandError
+from coldpress.handles import BUNDLE, add_bucket_argument, bundle_at
 from coldpress.live import measure_live
 from coldpress.prices import prices_of
 from coldpress.quota import NotAllowed, cpu_share
@@ -42,10 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "bundle",
         nargs="?",
-        type=Path,
-        metavar="BUNDLE",
-        help="the folder that `optimize` printed (with --live: default the deployed one, from the registry)",
+        metavar=BUNDLE,
+        help="the folder that `optimize` printed, or one in the registry (with --live: default the deployed "
+        "one)",
     )
+    add_bucket_argument(parser)
     parser.add_argument(
         "--memory", type=_sizes, default=_sizes(_SIZES), metavar="MB,MB,…", help=f"(default: {_SIZES})"
     )
@@ -68,14 +70,13 @@ def run(options: argparse.Namespace) -> int:
     """Measure, and print a table, a chart and the recommendation."""
     if options.requests < 1:
         raise CommandError(f"--requests is {options.requests}, but at least 1 is needed.")
+    bundle = None if options.bundle is None else bundle_at(options.bundle, options.bucket)
     if options.live:
-        rows, notes = measure_live(
-            options.live, options.model, options.bundle, options.requests, options.region
-        )
-    elif options.bundle is None:
+        rows, notes = measure_live(options.live, options.model, bundle, options.requests, options.region)
+    elif bundle is None:
         raise CommandError("what is to be measured? Name a BUNDLE, or a deployed stack with --live.")
     else:
-        rows, notes = _measure(options)
+        rows, notes = _measure(bundle, options)
     chosen = recommend(rows, options.strategy)
     sentence = (
         f"For {options.strategy}: memory_mb {chosen.memory_mb} ({chosen.threads} thread"
@@ -95,9 +96,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
-    manifest = verify(options.bundle)
-    event = golden_event(options.bundle, manifest.name)
+def _measure(bundle: Path, options: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    manifest = verify(bundle)
+    event = golden_event(bundle, manifest.name)
     cpus, notes = len(os.sched_getaffinity(0)), []
     sizes = [size for size in options.memory if vcpus(size) <= cpus]
     if left := [str(size) for size in options.memory if size not in sizes]:
@@ -105,30 +106,35 @@ def _measure(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
     if not sizes:
         raise CommandError(f"all sizes have more CPUs than this machine ({cpus}): name smaller ones.")
     # Fills the caches and compiles what is not compiled yet; it also says how much memory is needed.
-    peak_mb = _one_start(options.bundle, manifest, event, max(sizes), None, 1).peak_mb
+    peak_mb = _one_start(bundle, manifest, event, max(sizes), None, 1).peak_mb
     fitting = [size for size in sizes if size >= peak_mb * _HEADROOM]
     if left := [str(size) for size in sizes if size not in fitting]:
         notes.append(f"Too small for the {peak_mb:.0f} MB that it needs: {', '.join(left)} MB.")
     if not fitting:
         raise CommandError(f"no size is enough for the {peak_mb:.0f} MB that it needs: name larger ones.")
     try:
-        rows = list(_rows(options, manifest, event, fitting, _within_quota))
+        rows = list(_rows(bundle, options, manifest, event, fitting, _within_quota))
     except NotAllowed as error:
         notes.append(f"CPU time over the share of a CPU, because quotas cannot be set ({error}).")
-        rows = list(_rows(options, manifest, event, fitting, _scaled))
+        rows = list(_rows(bundle, options, manifest, event, fitting, _scaled))
     return rows, notes
 
 
 _Way = Callable[[Path, Manifest, bytes, int, int], _Measured]
 
 
-def _rows(
-    options: argparse.Namespace, manifest: Manifest, event: bytes, sizes: Sequence[int], way: _Way
+def _rows(  # noqa: PLR0913,PLR0917 - what is measured, at which sizes, and how
+    bundle: Path,
+    options: argparse.Namespace,
+    manifest: Manifest,
+    event: bytes,
+    sizes: Sequence[int],
+    way: _Way,
 ) -> Iterator[Row]:
     architecture = "arm64" if manifest.target == "arm64" else "x86_64"
     console = Console(stderr=True)
     for size in track(sizes, "measuring", console=console, transient=True, disable=not console.is_terminal):
-        measured = way(options.bundle, manifest, event, size, options.requests)
+        measured = way(bundle, manifest, event, size, options.requests)
         yield Row(
             memory_mb=size,
             vcpus=round(vcpus(size), 2),

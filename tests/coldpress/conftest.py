@@ -1,5 +1,6 @@
 """A bundle that the real `optimize` made from a small classifier, and an account in the emulator."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from emulator.server import Emulator
+from tests.coldpress.registry import Run, client
 from tests.coldpress.stages import Account
 
 BIN = Path(sys.executable).parent
@@ -63,3 +66,43 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         for name, value in emulator.environment().items():
             patch.setenv(name, value)
         yield Account(emulator)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[dict[str, str]]:
+    """The variables that point a command at a moto server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://localhost:{server.get_host_and_port()[1]}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    server.stop()
+
+
+@pytest.fixture
+def run(aws: dict[str, str], tmp_path: Path) -> Run:
+    """`coldpress` with those arguments, in a folder of its own and with a cache of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "coldpress"), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, **aws, "COLDPRESS_CACHE": str(tmp_path / "cache"), **environment},
+        )
+
+    return run
+
+
+@pytest.fixture
+def bucket(aws: dict[str, str], request: pytest.FixtureRequest) -> str:
+    """A new one."""
+    name = f"bucket-{abs(hash(request.node.name)) % 10**8}"
+    client(aws).create_bucket(Bucket=name)
+    return name

@@ -1,68 +1,14 @@
 """`coldpress push` as a command, against a moto server."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.coldpress.registry import Run, client
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
-
-BIN = Path(sys.executable).parent
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[dict[str, str]]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://localhost:{server.get_host_and_port()[1]}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    server.stop()
-
-
-def client(aws: dict[str, str]) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=aws["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-
-
-@pytest.fixture
-def run(aws: dict[str, str], tmp_path: Path) -> Run:
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(BIN / "coldpress"), *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, **aws, **environment},
-        )
-
-    return run
-
-
-@pytest.fixture
-def bucket(aws: dict[str, str], request: pytest.FixtureRequest) -> str:
-    name = f"bucket-{abs(hash(request.node.name)) % 10**8}"
-    client(aws).create_bucket(Bucket=name)
-    return name
 
 
 def test_push_prints_version_and_digest_and_pins(
