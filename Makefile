@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
+.PHONY: help setup setup-train demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,6 +21,10 @@ $(native): $(ready) $(wildcard handlers/inference/native/*.[ch]) scripts/build_n
 
 setup: $(native) ## make .venv with optimize, coldpress and cdk in .venv/bin
 
+# From a CPU build, where the package index has one (190 MB); plain torch for Linux brings gigabytes of CUDA.
+setup-train: $(native) ## add to .venv what `optimize` trains with (torch)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+
 demo: $(native) ## press, push, deploy and ask a real model on this machine
 	@.venv/bin/python -m examples.ocr.demo
 
@@ -30,8 +34,9 @@ synth: $(native) ## write the CloudFormation templates to cdk.out/
 test: $(native) ## run the tests (minutes)
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(native) ## run the tests that need podman or qemu, or long
+test-slow: $(native) setup-train ## run the tests that need podman, qemu or torch, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
+	.venv/bin/python -m pytest tests/optimizer/train
 
 bench: bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 
