@@ -29,6 +29,7 @@ RIGHT = Metric(
     name="accuracy", before=0.99, after=0.99, drop=0.0, interval=(0.0, 0.0), bound=0.01, samples=2000
 )
 FIVE = 300.0
+SECRET = 4711.0625
 
 
 class Watched:
@@ -128,6 +129,17 @@ class Watched:
         found = boto3.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
         return {alarm["AlarmName"].removeprefix(prefix): alarm["StateValue"] for alarm in found}
 
+    def everything_said(self) -> str:
+        """All logs, metrics and dashboards of the account."""
+        cloudwatch = boto3.client("cloudwatch")
+        names = [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]]
+        said = [cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"] for name in names]
+        said += [str(page) for page in cloudwatch.get_paginator("list_metrics").paginate()]
+        files = [*self.emulator.state_dir.glob("logs/**/*.log"), *self.emulator.state_dir.glob("*.log")]
+        logs = [file.read_text(errors="replace") for file in files]
+        assert any("DriftEvidence" in log for log in logs)
+        return "\n".join([*said, *logs])
+
     def coldpress(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "coldpress"), *arguments]
         return subprocess.run(command, check=False, cwd=self.work, capture_output=True, text=True)
@@ -158,13 +170,13 @@ def test_clean_requests_are_right_and_a_unit_change_is_named(watched: Callable[.
     assert stage.alarms["drift"] == "OK"
 
     wrong = draw(rng, 400)
-    wrong[:, 1] *= 25
+    wrong[:, 1] = SECRET
     stage.ask(wrong, "turned")
     stage.pass_time()
     status = stage.watch()
     assert (status["right"], status["alarms"]) == (False, ["drift"])
     assert status["changes"][0]["feature"] == "x[1]"
-    assert all(example["id"].startswith("turned-") for example in status["examples"])
+    assert status["examples"][0]["id"].startswith("turned-")
     assert stage.alarms["drift"] == "ALARM"
     assert {state for name, state in stage.alarms.items() if name != "drift"} <= {"OK", "INSUFFICIENT_DATA"}
 
@@ -178,6 +190,8 @@ def test_clean_requests_are_right_and_a_unit_change_is_named(watched: Callable[.
     assert not [answer for answer in answers_of if "FunctionError" in answer]
     stage.pass_time()
     assert stage.watch()["requests"] == 1000
+    assert "4711" in json.dumps(stage.watch()["examples"])
+    assert str(SECRET) not in stage.everything_said()
 
 
 @pytest.mark.slow
