@@ -13,7 +13,7 @@ from coldpress.errors import CommandError
 _SUBCOMMANDS = {
     "optimize": "press a trained model into a bundle",
     "push": "upload a bundle to the registry and give it a version",
-    "models": "what the registry holds, side by side, and where it came from",
+    "models": "what the registry holds, where it came from, and which of it may go",
     "pull": "a bundle of the registry onto this machine, verified, once",
     "serve": "the same endpoint on this machine, until Ctrl-C",
     "invoke": "send one request to a deployed endpoint",

@@ -1,4 +1,4 @@
-"""``coldpress models``: what the registry holds, and where each bundle came from."""
+"""``coldpress models``: what the registry holds, where each bundle came from, and which may go."""
 
 import argparse
 import json
@@ -7,27 +7,35 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bundle.manifest import Manifest
-from coldpress import aws, models_page
+from coldpress import aws, models_page, retention
 from coldpress.cache import open_registry
 from coldpress.catalog import Entry, Model, from_folder, from_registry, to_builtins
 from coldpress.errors import CommandError
 from coldpress.handles import parse_name
+from coldpress.pin import add_config_argument
 from optimizer.units import duration, size
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare what the subcommand takes."""
     _add_shared(parser)
-    actions = parser.add_subparsers(dest="what", metavar="list|show")
+    actions = parser.add_subparsers(dest="what", metavar="list|show|prune")
     parser.set_defaults(what="list", model=None)
     _add_shared(actions.add_parser("list", help="all models (the default)"), again=True)
     show = actions.add_parser("show", help="one model: its bundles side by side, and where each came from")
     show.add_argument("model", metavar="NAME[:VERSION|@LABEL|@DIGEST]", help="all of its bundles, or one")
     _add_shared(show, again=True)
+    prune = actions.add_parser("prune", help="old versions that nothing names: which, and with --yes they go")
+    prune.add_argument("model", nargs="?", metavar="NAME", help="of this model only (default: of all)")
+    retention.add_arguments(prune)
+    add_config_argument(prune)
+    _add_shared(prune, again=True)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print it."""
+    if options.what == "prune":
+        return int(retention.run(options))
     models, where = _models(options)
     if options.html is not None:
         options.html.write_text(models_page.render(models, where), encoding="utf-8")

@@ -188,3 +188,27 @@ def test_a_folder_that_is_no_bundle_pushes_nothing(registry: Registry, tmp_path:
     with pytest.raises(BundleError):
         registry.push(tmp_path)
     assert keys(registry) == []
+
+
+def test_an_object_is_deleted_only_as_it_was_listed(registry: Registry, make_bundle: Make) -> None:
+    pushed = registry.push(make_bundle())
+    label = registry.move_label("double", "stable", pushed.digest, None)
+    (listed,) = [stored for stored in registry.stored("double") if stored.key == "labels/stable"]
+    other = registry.push(make_bundle(report_html=b"another")).digest
+    registry.move_label("double", "stable", other, label)
+    with pytest.raises(RegistryError, match="was changed by somebody else meanwhile"):
+        registry.delete("double", listed)
+    assert registry.label("double", "stable").digest == other
+    (listed,) = [stored for stored in registry.stored("double") if stored.key == "labels/stable"]
+    registry.delete("double", listed)
+    registry.delete("double", listed)  # somebody else was quicker: that is no error
+    assert registry.label("double", "stable") is None
+
+
+def test_names_and_the_newest_version(registry: Registry, make_bundle: Make) -> None:
+    assert registry.names() == []
+    with pytest.raises(NotFound, match="has no version of a model 'double'"):
+        registry.newest("double")
+    registry.push(make_bundle())
+    newest = registry.push(make_bundle(report_html=b"another")).digest
+    assert (registry.names(), registry.newest("double")) == (["double"], newest)
