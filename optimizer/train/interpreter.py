@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from optimizer.external import parse
 from optimizer.passes._graph import constant
 from optimizer.runtime import Array, Feeds, optimised_session, run
+from optimizer.train.errors import UnsupportedOp
 from optimizer.train.operators import OPERATORS, Call, Rounding, as_tensor
 from optimizer.train.parameters import Parameter, parameters_of
 
@@ -22,10 +23,6 @@ from optimizer.train.parameters import Parameter, parameters_of
 _TOLERANCE, _NEXT_TO_NOTHING = 1e-3, 1e-3
 
 Values = dict[str, Tensor]
-
-
-class UnsupportedOp(Exception):
-    """The graph holds operators that cannot be trained through; says which in one sentence."""
 
 
 class Interpreter(nn.Module):

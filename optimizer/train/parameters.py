@@ -141,17 +141,17 @@ def _multiplies_whole(other: ir.Value | None) -> bool:
 def _parameter(value: ir.Value, kind: Kind, array: Array, reader: ir.Node, *, saturates: bool) -> Parameter:
     name = str(value.name)
     if kind == "scale":
-        return Parameter(name, kind, array, np.full(1, 1 / LARGEST))
+        return Parameter(name, kind, array, np.array(1 / LARGEST))
     if kind == "whole":
         limit = _limits(array, reader) if saturates else np.full(array.shape, LARGEST)
-        return Parameter(name, kind, array, np.ones(1), np.maximum(limit, np.abs(array.astype(np.int16))))
+        return Parameter(name, kind, array, np.array(1), np.maximum(limit, np.abs(array.astype(np.int16))))
     magnitudes = np.abs(array.astype(np.float64))
     if kind == "weights" and reader.op_type in ("Conv", "MatMul", "Gemm") and array.ndim > 1:
         by_channel = reader.op_type == "Conv" or reader.attributes.get_int("transB", 0) == 1
         axes = tuple(range(1, array.ndim)) if by_channel else (-2,)
         magnitudes = magnitudes.max(axis=axes, keepdims=True)
     else:
-        magnitudes = magnitudes.max(keepdims=True)
+        magnitudes = magnitudes.max()
     return Parameter(name, kind, array, np.maximum(magnitudes / LARGEST, _SMALLEST))
 
 

@@ -10,9 +10,9 @@ import pytest
 from optimizer.quantize import QuantizeDynamic, QuantizeStatic
 from optimizer.quantize.ranges import observe
 from optimizer.quantize.static import observed_names
+from optimizer.train.errors import UnsupportedOp
 from optimizer.train.interpreter import (
     Interpreter,
-    UnsupportedOp,
     as_feeds,
     check_against_runtime,
     largest_difference,

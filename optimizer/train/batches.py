@@ -1,0 +1,134 @@
+"""Samples in batches, and what the teacher says to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from optimizer.quantize.ranges import with_outputs
+from optimizer.runtime import Feeds, optimised_session
+from optimizer.train.errors import CannotTrain
+from optimizer.train.interpreter import Interpreter, Values, as_feeds
+
+_FEWEST = 16
+_HELD, _MOST_HELD = 0.25, 64
+_SMALLEST = 1e-12
+_ALIKE = 0.02  # of the standard deviation: roundings that fall the other way
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of equal shapes."""
+
+    samples: tuple[Feeds, ...]
+
+    @property
+    def feeds(self) -> Values:
+        """One tensor for each input."""
+        return as_feeds(self.samples)
+
+
+def split(samples: Sequence[Feeds], seed: int) -> tuple[list[Feeds], list[Feeds]]:
+    """To train on, and held out, by chance.
+
+    Raises:
+        CannotTrain: they are too few.
+    """
+    if len(samples) < _FEWEST:
+        raise CannotTrain(
+            f"training is left out: it needs {_FEWEST} calibration samples, better some hundreds, "
+            f"and there are {len(samples)}."
+        )
+    order = np.random.default_rng(seed).permutation(len(samples))
+    held = min(int(len(samples) * _HELD), _MOST_HELD)
+    return [samples[index] for index in order[held:]], [samples[index] for index in order[:held]]
+
+
+def batches_of(samples: Sequence[Feeds], size: int) -> list[Batch]:
+    """Samples of equal shapes together, at most ``size``."""
+    by_shape: dict[object, list[Feeds]] = {}
+    for feeds in samples:
+        by_shape.setdefault(tuple((name, feeds[name].shape) for name in sorted(feeds)), []).append(feeds)
+    return [
+        Batch(tuple(alike[at : at + size]))
+        for alike in by_shape.values()
+        for at in range(0, len(alike), size)
+    ]
+
+
+@torch.no_grad()
+def batches_well(interpreter: Interpreter, samples: Sequence[Feeds]) -> bool:
+    """Whether two samples of equal shapes at once give what they give alone, one after the other."""
+    pair = next((batch for batch in batches_of(samples, 2) if len(batch.samples) == 2), None)
+    if pair is None:
+        return False
+    alone = [interpreter(as_feeds([feeds])) for feeds in pair.samples]
+    try:
+        interpreter.samples = 2
+        together = interpreter(pair.feeds)
+    except RuntimeError:
+        return False
+    finally:
+        interpreter.samples = 1
+    for name, tensor in together.items():
+        expected = torch.cat([one[name] for one in alone])
+        if expected.shape != tensor.shape or not _is_alike(expected.float(), tensor.float()):
+            return False
+    return True
+
+
+def _is_alike(expected: Tensor, found: Tensor) -> bool:
+    return bool((expected - found).abs().mean() <= _ALIKE * expected.std(unbiased=False) + _SMALLEST)
+
+
+class Teacher:
+    """The float graph, run by ONNX Runtime; each sample runs alone."""
+
+    def __init__(self, model: bytes) -> None:
+        self._model = model
+        self._sessions: dict[tuple[str, ...], ort.InferenceSession] = {}
+
+    def targets(self, names: Sequence[str], batches: Sequence[Batch]) -> list[Values]:
+        """What it has for the named values, of each batch.
+
+        Raises:
+            CannotTrain: some of it is not finite.
+        """
+        found = self.values(names, batches)
+        for values in found:
+            for name, tensor in values.items():
+                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                    raise CannotTrain(f"training is left out: the original gives NaN or infinity at {name}.")
+        return found
+
+    def values(self, names: Sequence[str], batches: Sequence[Batch]) -> list[Values]:
+        """The same, finite or not."""
+        wanted = tuple(names)
+        if wanted not in self._sessions:
+            self._sessions = {wanted: optimised_session(with_outputs(self._model, wanted))}
+        session = self._sessions[wanted]
+        return [self._of(session, wanted, batch) for batch in batches]
+
+    def _of(self, session: ort.InferenceSession, names: tuple[str, ...], batch: Batch) -> Values:
+        rows = [session.run(list(names), dict(feeds)) for feeds in batch.samples]
+        found = {name: np.concatenate([row[at] for row in rows]) for at, name in enumerate(names)}
+        return {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def error(found: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error, as a share of the variance; of probabilities the divergence from the teacher's."""
+    if not wanted.is_floating_point():
+        return torch.zeros(())
+    if _are_probabilities(wanted):
+        logs = found.clamp_min(_SMALLEST).log()
+        return (wanted * (wanted.clamp_min(_SMALLEST).log() - logs)).sum(-1).mean()
+    return (found - wanted).square().mean() / (wanted.var(unbiased=False) + _SMALLEST)
+
+
+def _are_probabilities(wanted: Tensor) -> bool:
+    if wanted.ndim < 2 or wanted.shape[-1] < 2 or bool((wanted < 0).any()):
+        return False
+    return bool(((wanted.sum(-1) - 1).abs() < 1e-3).all())

@@ -1,0 +1,95 @@
+"""How long, and in what steps, parameters are moved; and the one loop that moves them."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optimizer.train.parameters import Parameter
+
+_WORTH = 0.995  # of the error before: less is chance
+_TRIAL = 0.25  # of the updates, after which what gains nothing is given up
+_LOOKS = 8
+_DIVERGES = 2.0  # of the error before
+_SHORTEST_S = 1e-3
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """``rate``: steps of quantisation (see ``parameters``) that an update moves each parameter by, at first.
+
+    ``dropped``: the share of activations left unrounded in every second update; ``until``: a monotonic time.
+    """
+
+    updates: int
+    rate: float
+    until: float
+    dropped: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The error on held-out samples before and after, and whether the parameters stayed where they went."""
+
+    before: float
+    after: float
+    kept: bool
+    updates: int
+
+
+def move(
+    parameters: Sequence[Parameter],
+    loss_of: Callable[[torch.Generator, float], Tensor],
+    held_out: Callable[[], float],
+    schedule: Schedule,
+) -> Moved:
+    """Move parameters down a loss, and leave them where the error on held-out samples was least.
+
+    ``loss_of(dice, dropped)`` takes a batch by chance. Steps shrink along a half cosine, which time that runs
+    out shortens. A quarter of the way must show a gain, and later no two looks in turn may show none.
+    """
+    dice = torch.Generator().manual_seed(schedule.seed)
+    before = best = held_out()
+    kept = start = _steps(parameters)
+    optimiser = torch.optim.Adam([one.steps for one in parameters], lr=schedule.rate)
+    began = time.monotonic()
+    update = looks = idle = 0
+    progress = 0.0
+    while progress < 1 and idle < 2:
+        optimiser.param_groups[0]["lr"] = schedule.rate * 0.5 * (1 + math.cos(math.pi * progress))
+        loss = loss_of(dice, schedule.dropped if update % 2 else 0.0)
+        if not loss.requires_grad:
+            break
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        update += 1
+        spent = (time.monotonic() - began) / max(schedule.until - began, _SHORTEST_S)
+        progress = max(update / schedule.updates, spent)
+        if progress * _LOOKS < looks + 1:
+            continue
+        looks = int(progress * _LOOKS)
+        now = held_out()
+        if now < _WORTH * best:
+            best, kept, idle = now, _steps(parameters), 0
+        else:
+            idle += 1
+        if not now <= _DIVERGES * before or (progress >= _TRIAL and kept is start):
+            break
+    set_steps(parameters, kept)
+    return Moved(before, best, kept is not start, update)
+
+
+def _steps(parameters: Sequence[Parameter]) -> list[Tensor]:
+    return [one.steps.detach().clone() for one in parameters]
+
+
+@torch.no_grad()
+def set_steps(parameters: Sequence[Parameter], steps: Sequence[Tensor]) -> None:
+    """Put parameters where they were."""
+    for one, value in zip(parameters, steps, strict=True):
+        one.steps.copy_(value)

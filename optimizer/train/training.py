@@ -1,0 +1,212 @@
+"""Training of a quantised graph against the float one: blocks first, then all of it, where that gains."""
+
+import ctypes
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from bundle.arrays import load_npz
+from bundle.errors import InvalidBundle
+from optimizer.runtime import Feeds
+from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, error, split
+from optimizer.train.blocks import Block, blocks_of
+from optimizer.train.distil import distil
+from optimizer.train.errors import CannotTrain
+from optimizer.train.interpreter import Interpreter, check_against_runtime
+from optimizer.train.reconstruct import State, advance, reconstruct
+from optimizer.train.schedule import Moved, Schedule
+from optimizer.train.write import written
+
+Tell = Callable[[str], None]
+
+_BATCH = 8
+_ALIKE = 0.5  # of the variance
+_CHECKED = 2  # samples on which the float graph is compared with ONNX Runtime
+_DONE = "blocks done"  # in a checkpoint, beside the parameters' names
+# glibc's mallopt: large tensors come from a heap that is kept, not from the kernel each time.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGEST_MMAP, _NEVER = -3, -1, 32 * 1024**2, 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model after training, and what each part of it did to the error on held-out samples."""
+
+    model: bytes
+    blocks: list[Moved]
+    whole: Moved | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; ``saturates``: see ``quantize.weights``; ``until``: a monotonic time."""
+
+    saturates: bool
+    until: float
+    seed: int = 0
+    block_updates: int = 160
+    block_rate: float = 0.05
+    updates: int = 400
+    rate: float = 0.02
+    checkpoint: Path | None = None
+
+
+def train(
+    original: bytes, quantised: bytes, samples: Sequence[Feeds], settings: Settings, tell: Tell
+) -> Trained:
+    """Train ``quantised``, a form of the float graph ``original``, on unlabelled samples.
+
+    Values of equal names mean the same in both, as after the passes of ``quantize``. The same seed gives the
+    same model, unless time runs out.
+
+    Raises:
+        CannotTrain: or UnsupportedOp; one sentence says why the model stays as it is.
+    """
+    _keep_memory()
+    try:
+        return _train(original, quantised, samples, settings, tell)
+    except (MemoryError, RuntimeError) as problem:
+        if isinstance(problem, RuntimeError) and "memory" not in str(problem):
+            raise
+        raise CannotTrain("training is left out: this machine has too little memory for it.") from None
+
+
+def _train(
+    original: bytes, quantised: bytes, samples: Sequence[Feeds], settings: Settings, tell: Tell
+) -> Trained:
+    torch.manual_seed(settings.seed)
+    training, held = split(samples, settings.seed)
+    check_against_runtime(Interpreter(original, saturates=False), original, training[:_CHECKED])
+    interpreter = Interpreter(quantised, saturates=settings.saturates)
+    size = _BATCH if batches_well(interpreter, training) else 1
+    batches = batches_of(training, size), batches_of(held, size)
+    teacher = Teacher(original)
+    blocks = blocks_of(interpreter, _shared(interpreter, teacher, original, training[0]))
+    moved = _blocks(
+        interpreter, teacher, blocks, batches, (settings, _key(quantised, samples, settings), tell)
+    )
+    whole = distil(
+        interpreter,
+        teacher,
+        blocks,
+        batches,
+        Schedule(settings.updates, settings.rate, settings.until, seed=settings.seed),
+    )
+    tell(f"training, all at once: {_sentence(whole)}")
+    return Trained(written(quantised, interpreter), moved, whole)
+
+
+def _blocks(
+    interpreter: Interpreter,
+    teacher: Teacher,
+    blocks: Sequence[Block],
+    batches: tuple[Sequence[Batch], Sequence[Batch]],
+    how: tuple[Settings, str, Tell],
+) -> list[Moved]:
+    """Train block after block, from where an earlier run was stopped."""
+    settings, key, tell = how
+    states = State.of(batches[0]), State.of(batches[1])
+    schedule = Schedule(settings.block_updates, settings.block_rate, settings.until, dropped=0.5)
+    done = _load(interpreter, settings.checkpoint, key)
+    moved = []
+    for number, block in enumerate(blocks):
+        if number >= done:
+            until = _share_of(settings.until, len(blocks) - number, len(blocks))
+            mine = replace(schedule, until=until, seed=settings.seed + number)
+            found = reconstruct(interpreter, teacher, block, states, mine)
+            moved.append(found)
+            tell(f"training, block {number + 1} of {len(blocks)}: {_sentence(found)}")
+            _save(interpreter, settings.checkpoint, key, number + 1)
+        for state in states:
+            advance(interpreter, block, state)
+    return moved
+
+
+def _share_of(until: float, left: int, blocks: int) -> float:
+    """When a block has to end, so that the others have as long, and the whole half as long as all of them."""
+    now = time.monotonic()
+    return now + (until - now) / (left + blocks / 2)
+
+
+def _sentence(moved: Moved) -> str:
+    change = (
+        f"error {moved.before:.4g} -> {moved.after:.4g}" if moved.kept else f"error {moved.before:.4g} stays"
+    )
+    return f"{change}, {moved.updates} updates"
+
+
+@torch.no_grad()
+def _shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: Feeds) -> set[str]:
+    """Values that both graphs have, by name; one sample confirms it, as a pass may move what it names."""
+    theirs = {name for node in onnx.load_model_from_string(original).graph.node for name in node.output}
+    ours = [str(value.name) for node in interpreter.nodes for value in node.outputs]
+    names = [name for name in ours if name in theirs]
+    batch = Batch((feeds,))
+    values = batch.feeds
+    interpreter.run(values, 0, len(interpreter.nodes), keep=names)
+    (wanted,) = teacher.values(names, [batch])
+    return {
+        name
+        for name in names
+        if values[name].shape == wanted[name].shape
+        and values[name].is_floating_point()
+        and float(error(values[name], wanted[name])) <= _ALIKE
+    }
+
+
+def _key(quantised: bytes, samples: Sequence[Feeds], settings: Settings) -> str:
+    """Of all that a checkpoint depends on."""
+    total = hashlib.sha256(quantised)
+    for feeds in samples:
+        for name in sorted(feeds):
+            total.update(name.encode() + feeds[name].tobytes())
+    total.update(f"{replace(settings, until=0, checkpoint=None)} {torch.__version__}".encode())
+    return total.hexdigest()
+
+
+def _save(interpreter: Interpreter, path: Path | None, key: str, done: int) -> None:
+    if path is None:
+        return
+    arrays: dict[str, Any] = {
+        _DONE: np.array([key, str(done)]),
+        **{name: one.steps.detach().numpy() for name, one in interpreter.known.items() if one.is_moved},
+    }
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def _load(interpreter: Interpreter, path: Path | None, key: str) -> int:
+    """How many blocks an earlier run did, whose parameters are put in."""
+    if path is None or not path.is_file():
+        return 0
+    try:
+        arrays = load_npz(path)
+    except InvalidBundle:
+        return 0
+    found, done = map(str, arrays.pop(_DONE, np.array(["", "0"])))
+    if found != key:
+        return 0
+    for name, steps in arrays.items():
+        interpreter.known[name].steps.copy_(torch.from_numpy(steps))
+    return int(done)
+
+
+def _keep_memory() -> None:
+    """Training makes and frees large tensors all the time. Other C libraries are left as they are."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)
+        mallopt(_TRIM_THRESHOLD, _NEVER)

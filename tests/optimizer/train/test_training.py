@@ -1,0 +1,204 @@
+"""A quantised graph is trained towards the float one, and left alone where that cannot be."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+
+from optimizer.data import Sample
+from optimizer.evaluate import Judge
+from optimizer.metrics import find_metric
+from optimizer.quantize import QuantizeStatic
+from optimizer.quantize.ranges import observe
+from optimizer.quantize.static import observed_names
+from optimizer.runtime import Feeds, optimised_session
+from optimizer.train.blocks import blocks_of
+from optimizer.train.compare import gain
+from optimizer.train.errors import CannotTrain, UnsupportedOp
+from optimizer.train.interpreter import Interpreter
+from optimizer.train.training import Settings, train
+from optimizer.train.write import written
+from tests.optimizer.conftest import Make
+
+TEXT = """agraph (float[n, 3, h, w] x) => (float[n, 10] y) {
+    a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1) r = Relu (a)
+    c = Conv <pads = [1, 1, 1, 1]> (r, w2, b2) s = HardSwish (c)
+    d = Conv <pads = [1, 1, 1, 1]> (s, w3, b3) e = Add (d, s)
+    p = ReduceMean <axes = [2, 3], keepdims = 0> (e) m = MatMul (p, w4) y = Softmax (m) }"""
+
+
+@dataclass(frozen=True)
+class Case:
+    original: bytes
+    quantised: bytes
+    samples: list[Feeds]
+
+
+@pytest.fixture
+def case(make: Make) -> Case:
+    """A small network whose int8 weights are off by some steps, as coarse rounding would have them."""
+    rng = np.random.default_rng(5)
+    weights = {"w1": (16, 3, 3, 3), "w2": (16, 16, 3, 3), "w3": (16, 16, 3, 3), "w4": (16, 10)}
+    model = make(
+        TEXT,
+        **{name: rng.normal(size=shape).astype(np.float32) / 8 for name, shape in weights.items()},
+        **{name: rng.normal(size=16).astype(np.float32) for name in ("b1", "b2", "b3")},
+    )
+    samples = [{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(64)]
+    names = observed_names(ir.from_proto(model).graph)
+    found = observe(model.SerializeToString(), names, samples, 0)
+    step = QuantizeStatic({name: several[0] for name, several in found.items()}, saturates=False)
+    quantised = ir.to_proto(step(ir.from_proto(model)).model).SerializeToString(deterministic=True)
+    interpreter = Interpreter(quantised, saturates=False)
+    with torch.no_grad():
+        for one in interpreter.known.values():
+            if one.kind == "whole":
+                one.steps += torch.randint(
+                    -9, 10, one.steps.shape, generator=torch.Generator().manual_seed(1)
+                )
+    return Case(model.SerializeToString(), written(quantised, interpreter), samples)
+
+
+def settings(**changes: object) -> Settings:
+    quick = Settings(saturates=False, until=time.monotonic() + 100, block_updates=48, updates=48)
+    return replace(quick, **changes)
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def distance(case: Case, model: bytes, samples: list[Feeds]) -> float:
+    """Mean squared, of the answers to the original's, both by ONNX Runtime."""
+    sessions = optimised_session(case.original), optimised_session(model)
+    pairs = [[session.run(["y"], dict(feeds))[0] for session in sessions] for feeds in samples]
+    return float(np.mean([(left - right) ** 2 for left, right in pairs]))
+
+
+def test_blocks_are_all_of_the_graph_and_end_at_values_of_the_original(case: Case) -> None:
+    interpreter = Interpreter(case.quantised, saturates=False)
+    names = {name for node in onnx.load_model_from_string(case.original).graph.node for name in node.output}
+    blocks = blocks_of(interpreter, names)
+    assert len(blocks) >= 3
+    assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
+    assert blocks[-1].stop == len(interpreter.nodes)
+    assert all(set(block.targets) <= names for block in blocks)
+    assert blocks[-1].targets == ("y",)
+    assert len(blocks_of(interpreter, {"s", "y"})) == 2
+    assert len(blocks_of(interpreter, set())) == 1
+
+
+def test_training_brings_unseen_answers_nearer_to_the_original(case: Case) -> None:
+    fresh = [{"x": np.random.default_rng(9).normal(size=(20, 3, 8, 8)).astype(np.float32)}]
+    lines: list[str] = []
+    trained = train(case.original, case.quantised, case.samples, settings(), lines.append)
+    assert distance(case, trained.model, fresh) < 0.5 * distance(case, case.quantised, fresh)
+    assert any(block.kept for block in trained.blocks)
+    assert all(block.after <= block.before for block in trained.blocks)
+    assert lines[0].startswith("training, block 1 of ")
+    before, after = (onnx.load_model_from_string(data).graph for data in (case.quantised, trained.model))
+    assert before.node == after.node
+    types = [{t.name: (t.data_type, list(t.dims)) for t in graph.initializer} for graph in (before, after)]
+    assert types[0] == types[1]
+
+
+def test_the_same_seed_gives_the_same_model(case: Case) -> None:
+    one, other, third = (
+        train(case.original, case.quantised, case.samples, settings(seed=seed), quiet).model
+        for seed in (0, 0, 1)
+    )
+    assert one == other
+    assert one != third
+
+
+def test_after_an_interrupt_training_goes_on_at_the_next_block(case: Case, tmp_path: Path) -> None:
+    whole = train(case.original, case.quantised, case.samples, settings(), quiet).model
+    checkpoint = tmp_path / "checkpoint"
+    lines: list[str] = []
+
+    def stop_after_two(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(case.original, case.quantised, case.samples, settings(checkpoint=checkpoint), stop_after_two)
+    again: list[str] = []
+    resumed = train(
+        case.original, case.quantised, case.samples, settings(checkpoint=checkpoint), again.append
+    )
+    assert resumed.model == whole
+    assert again[0].split(":")[0] == "training, block 3 of 4"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    # Of another seed, it is another training.
+    other: list[str] = []
+    train(case.original, case.quantised, case.samples, settings(checkpoint=checkpoint, seed=1), other.append)
+    assert other[0].startswith("training, block 1 of")
+
+
+def test_a_model_that_is_exact_already_stays_byte_by_byte(case: Case) -> None:
+    trained = train(case.original, case.original, case.samples, settings(), quiet)
+    assert trained.model == case.original
+
+
+def nan(case: Case, make: Make) -> Case:
+    text = "agraph (float[n, 3, h, w] x) => (float[n, 3, h, w] y) { z = Mul (x, c) y = Log (z) }"
+    model = make(text, c=np.full((3, 1, 1), -1, np.float32)).SerializeToString()
+    return replace(case, original=model, quantised=model)
+
+
+def too_few(case: Case, _make: Make) -> Case:
+    return replace(case, samples=case.samples[:15])
+
+
+def unknown(case: Case, make: Make) -> Case:
+    model = make("agraph (float[n, 3, h, w] x) => (float[a, b] y) { y = Det (x) }").SerializeToString()
+    return replace(case, original=model)
+
+
+def too_large(case: Case, make: Make) -> Case:
+    """A value of a petabyte."""
+    text = """agraph (float[n, 3, h, w] x) => (float[n, 3, h, w] y) {
+        t = Tile (x, c) r = ReduceMax (t) y = Add (x, r) }"""
+    model = make(text, c=np.array([1, 1, 10**6, 10**6])).SerializeToString()
+    return replace(case, quantised=model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (nan, "training is left out: the original gives NaN or infinity at y."),
+        (
+            too_few,
+            "training is left out: it needs 16 calibration samples, better some hundreds, and there are 15.",
+        ),
+        (unknown, "training leaves this model as it is: it knows no Det."),
+        (too_large, "training is left out: this machine has too little memory for it."),
+    ],
+)
+def test_what_cannot_be_trained_is_left_with_one_sentence(
+    case: Case, make: Make, spoil: Callable[[Case, Make], Case], sentence: str
+) -> None:
+    spoilt = spoil(case, make)
+    with pytest.raises(CannotTrain) as caught:
+        train(spoilt.original, spoilt.quantised, spoilt.samples, settings(), quiet)
+    assert str(caught.value) == sentence
+    assert isinstance(caught.value, UnsupportedOp) == ("knows no" in sentence)
+
+
+def test_a_gain_is_real_only_where_its_interval_excludes_zero(case: Case) -> None:
+    rng = np.random.default_rng(7)
+    samples = [Sample({"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)}) for _ in range(40)]
+    original, coarse = optimised_session(case.original), optimised_session(case.quantised)
+    judge = Judge(find_metric("cosine"), original, ["y"], 0)
+    better = gain(judge, coarse, original, samples, 0)
+    assert better.is_real
+    assert 0 < better.low <= better.gain <= better.high
+    assert not gain(judge, original, coarse, samples, 0).is_real
+    assert not gain(judge, coarse, coarse, samples, 0).is_real
