@@ -130,7 +130,9 @@ class ModelMonitor(Construct):
 class MonitorAlarms(Construct):
     """Alarms on what the monitor says; their names begin with the stack's and the model's.
 
-    A run says of each whether all is well. In between nothing is said, so missing data change nothing.
+    A run says of drift and silence whether all is well; in between nothing is said, so missing data change
+    nothing. Of quality and agreement it says so as soon as there are labels, or an original: until then all
+    is well, and from then on the last three runs count.
 
     - drift: requests or answers are not what they were when the model was pressed.
     - quality: less of the labelled requests is right than was verified.
@@ -151,13 +153,14 @@ class MonitorAlarms(Construct):
         see = f"See `coldpress watch {Stack.of(self).stack_name}`."
         self.all = [
             self._build("Drift", "DriftAlarm", f"Requests or answers have changed. {see}"),
-            self._build("Quality", "QualityAlarm", f"Less is right than was verified. {see}"),
-            self._build("Agreement", "AgreementAlarm", f"Less agrees with the original model. {see}"),
+            self._build("Quality", "QualityAlarm", f"Less is right than was verified. {see}", runs=3),
+            self._build("Agreement", "AgreementAlarm", f"Less agrees with the original model. {see}", runs=3),
             self._build("Silent", "Silent", f"No requests come, or the monitor fails. {see}"),
         ]
 
-    def _build(self, name: str, metric: str, description: str) -> cloudwatch.Alarm:
-        model = self._config.model
+    def _build(self, name: str, metric: str, description: str, runs: int = 0) -> cloudwatch.Alarm:
+        model, monitor = self._config.model, self._config.monitor
+        assert monitor is not None  # noqa: S101 - see ModelEndpoint
         alarm = cloudwatch.Alarm(
             self,
             name,
@@ -169,12 +172,14 @@ class MonitorAlarms(Construct):
                 metric_name=metric,
                 dimensions_map={"Model": model.name, "Version": str(model.version)},
                 statistic="Maximum",
-                period=Duration.minutes(1),
+                period=Duration.minutes(runs * monitor.every_minutes or 1),
             ),
             threshold=1,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING
+            if runs
+            else cloudwatch.TreatMissingData.IGNORE,
         )
         if self._topic is not None:
             alarm.add_alarm_action(actions.SnsAction(self._topic))

@@ -8,8 +8,6 @@ from constructs import Construct
 from infra.config import EndpointConfig
 from infra.constructs.metrics import NAMESPACE
 
-_MINUTE = Duration.minutes(1)
-
 
 class VersionAlarms(Construct):
     """Alarms on what the version that is being deployed does behind the alias.
@@ -62,9 +60,8 @@ class VersionAlarms(Construct):
             self.all += [
                 self._build_alarm(
                     name,
-                    _metric(NAMESPACE, metric, "Maximum", model),
+                    _metric(NAMESPACE, metric, "Maximum", model, minutes=3 * config.monitor.every_minutes),
                     threshold=1,
-                    missing=cloudwatch.TreatMissingData.IGNORE,
                 )
                 for name, metric in (("Quality", "QualityAlarm"), ("Agreement", "AgreementAlarm"))
             ]
@@ -76,7 +73,6 @@ class VersionAlarms(Construct):
         *,
         threshold: int,
         minutes: int = 1,
-        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
     ) -> cloudwatch.Alarm:
         return cloudwatch.Alarm(
             self,
@@ -87,15 +83,17 @@ class VersionAlarms(Construct):
             threshold=threshold,
             evaluation_periods=minutes,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=missing,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 
-def _metric(namespace: str, name: str, statistic: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+def _metric(
+    namespace: str, name: str, statistic: str, dimensions: dict[str, str], minutes: int = 1
+) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
         dimensions_map=dimensions,
         statistic=statistic,
-        period=_MINUTE,
+        period=Duration.minutes(minutes),
     )

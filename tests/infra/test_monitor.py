@@ -106,7 +106,9 @@ def test_the_alarms_are_named_and_tell_the_topic(template: Any) -> None:
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": topic}]
         assert alarm["Threshold"] == 1
-        assert alarm["TreatMissingData"] == "ignore"
+        is_late = alarm["MetricName"] in ("QualityAlarm", "AgreementAlarm")
+        wanted = ("notBreaching", 3 * 10 * 60) if is_late else ("ignore", 60)
+        assert (alarm["TreatMissingData"], alarm["Period"]) == wanted
     dimensions = {entry["Name"]: entry["Value"] for entry in alarms["coldpress-dev-ocr-drift"]["Dimensions"]}
     assert dimensions == {"Model": "ocr", "Version": "3"}
 
