@@ -15,6 +15,7 @@ _SUBCOMMANDS = {
     "push": "upload a bundle to the registry and give it a version",
     "models": "what the registry holds, where it came from, and which of it may go",
     "pull": "a bundle of the registry onto this machine, verified, once",
+    "diff": "two bundles side by side: signature, figures, answers",
     "serve": "the same endpoint on this machine, until Ctrl-C",
     "invoke": "send one request to a deployed endpoint",
     "batch": "have every object below a prefix of S3 answered, or those that failed",
