@@ -3,6 +3,7 @@
 import gzip
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ class _Buffer(NamedTuple):
 
 
 _buffers: dict[tuple[str, str], _Buffer] = {}
+_lock = threading.Lock()
 
 
 def run(now: float) -> None:
@@ -66,8 +68,14 @@ def _hints(destination: dict[str, Any]) -> tuple[int, int]:
 
 
 def _deliver(region: str, name: str, destination: dict[str, Any]) -> None:
-    """Put what was gathered; where that fails it is tried again in a minute, as AWS does for a day."""
-    buffer = _buffers[region, name]
+    """Put what was gathered; where that fails it is tried again in a minute, as AWS does for a day.
+
+    It takes seconds, in which more may come: that is gathered anew.
+    """
+    with _lock:
+        buffer = _buffers.pop((region, name), None)
+    if buffer is None:
+        return  # another request's thread delivers it
     content = b"".join(buffer.records)
     moment = datetime.fromtimestamp(buffer.since, UTC)
     prefix = evaluate(destination.get("Prefix") or "", moment)
@@ -80,8 +88,10 @@ def _deliver(region: str, name: str, destination: dict[str, Any]) -> None:
     except ClientError as error:
         _log.error("delivery stream %s: %s", name, error)
         _record(region, name, "DeliveryToS3.Success", 0)
+        with _lock:
+            later = _buffers.get((region, name), _Buffer(buffer.since, []))
+            _buffers[region, name] = _Buffer(buffer.since, [*buffer.records, *later.records])
         return
-    del _buffers[region, name]
     _record(region, name, "DeliveryToS3.Success", 1)
     _record(region, name, "DeliveryToS3.Records", len(buffer.records))
     _record(region, name, "DeliveryToS3.DataFreshness", CLOCK.now() - buffer.since)
@@ -153,10 +163,12 @@ def _put_s3_records(
 ) -> list[dict[str, str]]:
     """What moto does with records for S3: here they wait."""
     place = (self.region_name, delivery_stream_name)
-    buffer = _buffers.setdefault(place, _Buffer(CLOCK.now(), []))
-    buffer.records.extend(record["Data"] for record in records)
+    with _lock:
+        buffer = _buffers.setdefault(place, _Buffer(CLOCK.now(), []))
+        buffer.records.extend(record["Data"] for record in records)
+        is_enough = sum(map(len, buffer.records)) >= _hints(s3_destination)[1]
     _record(*place, "IncomingRecords", len(records))
-    if sum(map(len, buffer.records)) >= _hints(s3_destination)[1]:
+    if is_enough:
         _deliver(*place, s3_destination)
     return [{"RecordId": str(uuid.uuid4())} for _ in records]
 

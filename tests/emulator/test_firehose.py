@@ -1,7 +1,9 @@
 """Delivery streams: what is gathered, when it is delivered, and under which name."""
 
 import gzip
+import random
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,6 +89,17 @@ def test_enough_is_delivered_at_once(gathered: Gathered) -> None:
     gathered.put(b"x" * 600_000, b"y" * 600_000)
     ((_, content),) = gathered.objects.items()
     assert len(content) == 1_200_000
+
+
+def test_each_record_is_delivered_once_however_many_come_at_once(gathered: Gathered) -> None:
+    gathered.stack.create(template())
+    records = [b"%04d" % number + random.Random(number).randbytes(100_000) for number in range(80)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(gathered.put, records))
+    gathered.stack.emulator.advance(180)
+    delivered = b"".join(gathered.objects.values())
+    assert len(delivered) == sum(map(len, records))
+    assert all(delivered.count(record) == 1 for record in records)
 
 
 def test_a_prefix_without_expressions_gets_the_hour(gathered: Gathered) -> None:
