@@ -22,7 +22,8 @@ class Entry(NamedTuple):
 
     ``versions``: its numbers, oldest first; ``written``: when its manifest was; ``size``: bytes of its files
     that are there; ``manifest``: None where it cannot be read, and then ``problem`` says why;
-    ``has_original``: whether the model that it was pressed of is beside it.
+    ``has_original``: whether the model that it was pressed of is beside it; ``pressed_of``: the digest of the
+    bundle whose pressed model that was, else empty.
     """
 
     digest: str
@@ -33,6 +34,7 @@ class Entry(NamedTuple):
     manifest: Manifest | None
     problem: str
     has_original: bool
+    pressed_of: str = ""
 
 
 class Model(NamedTuple):
@@ -67,7 +69,7 @@ def from_folder(folder: Path, names: list[str] | None = None) -> list[Model]:
     if not found:
         what = "bundle" if names is None else f"bundle of {', '.join(names)}"
         raise CommandError(f"{folder} holds no {what}: name the folder that `optimize -o` was given.")
-    return [Model(name, sorted(entries, key=_age)) for name, entries in found.items()]
+    return [Model(name, _in_order(entries)) for name, entries in found.items()]
 
 
 def to_builtins(models: list[Model]) -> list[dict[str, Any]]:
@@ -83,6 +85,7 @@ def to_builtins(models: list[Model]) -> list[dict[str, Any]]:
                     "written": entry.written.isoformat() if entry.written else None,
                     "size_bytes": entry.size,
                     "has_original": entry.has_original,
+                    "pressed_of": entry.pressed_of or None,
                     "problem": entry.problem or None,
                     "manifest": msgspec.to_builtins(entry.manifest),
                 }
@@ -114,7 +117,7 @@ def _model(registry: Registry, name: str, pool: ThreadPoolExecutor) -> Model:
         )
         for entry in found
     ]
-    return Model(name, sorted(entries, key=_age))
+    return Model(name, _in_order(entries))
 
 
 def _entry(registry: Registry, name: str, digest: str, stored: list[Stored]) -> Entry:
@@ -155,6 +158,21 @@ def _of_folder(path: Path) -> Entry:
         problem=problem,
         has_original=False,
     )
+
+
+def _in_order(entries: list[Entry]) -> list[Entry]:
+    """Sorted, and each with the bundle that it was pressed of, where it is one of them."""
+    pressed = {
+        model.sha256: entry.digest
+        for entry in entries
+        if entry.manifest and (model := entry.manifest.files.get("model.onnx"))
+        if model.sha256 != entry.manifest.source.sha256
+    }
+    linked = [
+        entry._replace(pressed_of=pressed.get(entry.manifest.source.sha256, "") if entry.manifest else "")
+        for entry in entries
+    ]
+    return sorted(linked, key=_age)
 
 
 def _age(entry: Entry) -> tuple[int, float, str]:

@@ -146,6 +146,8 @@ def _lineage(entry: Entry, manifest: Manifest) -> Iterator[str]:
     """From the trained model to the bundle, as far as the manifest says."""
     source, metric = manifest.source, manifest.metric
     beside = "in the registry" if entry.has_original else "not in the registry"
+    if entry.pressed_of:
+        beside = f"the pressed model of {entry.pressed_of[:12]}"
     yield f"  {source.file}, {size(source.size)}, opset {source.opset}, sha256 {source.sha256} ({beside})"
     for step in manifest.passes:
         told = ", ".join(f"{key} {value}" for key, value in step.parameters.items())

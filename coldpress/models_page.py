@@ -203,6 +203,8 @@ def _steps(entry: Entry, manifest: Manifest) -> Iterator[str]:
     """From the trained model to the bundle, as far as the manifest says."""
     source, metric = manifest.source, manifest.metric
     beside = "beside the bundle" if entry.has_original else "not in the registry"
+    if entry.pressed_of:
+        beside = f"the pressed model of <code>{entry.pressed_of[:12]}</code>"
     yield (
         f"<strong>{escape(source.file)}</strong> {size(source.size)}, opset {source.opset}, {beside}"
         f"<small>sha256 {source.sha256}</small>"

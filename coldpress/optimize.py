@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from bundle.errors import BundleError
+from coldpress.errors import CommandError
+from coldpress.handles import add_bucket_argument
+from coldpress.trained import Trained, trained_model
 from optimizer.errors import InputError
 from optimizer.press import Interrupted, Options, Pressed, Tell, press
 from optimizer.units import duration, size
@@ -40,10 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         arguments = _parser().parse_args(words)
         out = arguments.out
-        options = _options(arguments, words)
+        trained = trained_model(arguments.model, arguments.bucket)
+        options = _options(arguments, trained, words)
         with _progress() as tell:
             pressed = press(options, tell)
-        _print(pressed, as_json=arguments.json)
+        _print(pressed, trained, as_json=arguments.json)
     except Interrupted as stopped:
         return _fail(
             f"interrupted: the best so far is in {stopped.pressed.folder}. "
@@ -53,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         kept = " What was measured is kept: the same command goes on there." if out else ""
         return _fail(f"interrupted, and no bundle was written.{kept}", _INTERRUPTED)
-    except (InputError, BundleError) as error:
+    except (InputError, BundleError, CommandError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(_about(error, out))
@@ -86,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays"
-    add("model", type=Path, help="the trained model, an .onnx file")
+    add(
+        "model",
+        help="the trained model, an .onnx file; or a bundle in the registry, hub://NAME[:VERSION|@LABEL]: "
+        "its original is pressed, or its pressed model where that is not there",
+    )
+    add_bucket_argument(parser)
     add("--calibration", required=True, metavar="DATA", help=f"inputs to take ranges from: {data}")
     add(
         "--evaluation",
@@ -120,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what was measured is kept here, and taken from here by every run with the same inputs; "
         "another folder measures anew (default: %(default)s)",
     )
-    add("--name", help="the model's name in URLs (default: from the file's name)")
+    add("--name", help="the model's name in URLs (default: the bundle's, or from the file's name)")
     add("--objective", choices=("latency", "size", "cold-start"), default="latency")
     add(
         "--target",
@@ -147,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
+def _options(arguments: argparse.Namespace, trained: Trained, words: list[str]) -> Options:
     if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
@@ -157,12 +166,12 @@ def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
-        model=arguments.model,
+        model=trained.path,
         calibration=arguments.calibration,
         evaluation=arguments.evaluation,
         out=arguments.out,
         measurements=arguments.measurements,
-        name=arguments.name or _name_of(arguments.model),
+        name=arguments.name or trained.name or _name_of(trained.path),
         max_drop=arguments.max_drop,
         metric=arguments.metric,
         output=arguments.output,
@@ -171,7 +180,7 @@ def _options(arguments: argparse.Namespace, words: list[str]) -> Options:
         confidence=arguments.confidence,
         time_budget=arguments.time_budget,
         seed=arguments.seed,
-        class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else (),
+        class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),
     )
 
@@ -208,7 +217,7 @@ def _progress() -> Iterator[Tell]:
         yield tell
 
 
-def _print(pressed: Pressed, *, as_json: bool) -> None:
+def _print(pressed: Pressed, trained: Trained, *, as_json: bool) -> None:
     manifest, folder = pressed.manifest, pressed.folder
     before, after, metric = manifest.before, manifest.after, manifest.metric
     speedup = before.latency_ms / after.latency_ms
@@ -225,6 +234,7 @@ def _print(pressed: Pressed, *, as_json: bool) -> None:
                     "size_before": before.size_bytes,
                     "size_after": after.size_bytes,
                     "passes": [applied.name for applied in manifest.passes],
+                    **({"is_pressed_again": trained.is_pressed} if trained.note else {}),
                 }
             )
         )
@@ -245,6 +255,8 @@ def _print(pressed: Pressed, *, as_json: bool) -> None:
     ]
     width = max(len(row[0]) for row in rows)
     lines = [f"  {name:{width}}  {was:>9} -> {now:>9}   {note}" for name, was, now, note in rows]
+    if trained.note:
+        lines.insert(0, f"  {'of':{width}}  {trained.note}")
     lines += [f"  {'bundle':{width}}  {folder}", f"  {'report':{width}}  {folder / 'report.html'}"]
     print("\n".join([f"{manifest.name}: {pressed.chosen.title}", *lines]))  # noqa: T201 - this is a command
 

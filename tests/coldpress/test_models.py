@@ -169,3 +169,17 @@ def test_the_page_is_well_formed_and_can_be_read_aloud_and_on_a_phone(
     assert "prefers-color-scheme: dark" in text
     assert "max-width: 700px" in text
     assert 'name="viewport"' in text
+
+
+def test_a_bundle_that_was_pressed_of_another_ones_model_names_it(
+    run: Run, aws: dict[str, str], bucket: str, digests: list[str], tmp_path: Path
+) -> None:
+    registry = Registry(bucket, client(aws))
+    model = registry.manifest("ocr", digests[1]).files["model.onnx"]
+    source = Source(file="model.onnx", sha256=model.sha256, size=model.size, opset=17)
+    # The small model is the same in every bundle here; only this one says that it was pressed of it.
+    registry.push(press(tmp_path, "ocr", 3, source=source))
+    shown = run("models", "show", "ocr:3", "--bucket", bucket).stdout
+    assert re.search(
+        rf"model\.onnx, .* \(the pressed model of ({digests[0][:12]}|{digests[1][:12]})\)", shown
+    )

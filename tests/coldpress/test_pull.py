@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bundle.folder import verify
+from bundle.folder import read, verify
 from bundle.registry import Registry
 from tests.coldpress.registry import Run, client
 from tests.coldpress.test_serve import invoke, serving
@@ -215,3 +216,40 @@ def test_a_cache_that_cannot_be_written_is_said(
     assert done.returncode == 2
     assert "cannot be written (Not a directory)" in done.stderr
     assert "another folder with COLDPRESS_CACHE" in done.stderr
+
+
+def test_a_bundle_in_the_registry_is_pressed_again_from_its_original_or_else_from_what_it_holds(
+    run: Run, aws: dict[str, str], bucket: str, pressed: Path, tmp_path: Path
+) -> None:
+    data = pressed.parents[2]
+    environment = {**os.environ, **aws, "COLDPRESS_CACHE": str(tmp_path / "cache")}
+    options = ["--max-drop", "0.05", "--time-budget", "0", "--out", str(tmp_path / "again"), "--json"]
+    options += ["--calibration", str(data / "calibration.npz"), "--evaluation", str(data / "evaluation.npz")]
+    options += ["--measurements", str(tmp_path / "measured"), "--bucket", bucket]
+
+    def optimize(handle: str) -> dict[str, Any]:
+        done = run("optimize", handle, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    assert run("push", str(pressed), "--bucket", bucket).returncode == 0
+    again = optimize("hub://classifier")
+    manifest = read(Path(again["bundle"]))
+    assert again["is_pressed_again"]
+    assert (manifest.name, manifest.source.file) == ("classifier", "model.onnx")
+    assert manifest.source.sha256 == read(pressed).files["model.onnx"].sha256
+    original = data / "classifier.onnx"
+    assert run("push", str(pressed), "--bucket", bucket, "--original", str(original)).returncode == 0
+    anew = optimize("hub://classifier:1")
+    assert not anew["is_pressed_again"]
+    assert read(Path(anew["bundle"])).source == read(pressed).source
+    words = [word for word in options if word != "--json"]
+    told = subprocess.run(
+        [str(BIN / "optimize"), "hub://classifier", *words],
+        check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert f"the original that classifier {pressed.name[:12]} was pressed of" in told.stdout
