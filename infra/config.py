@@ -231,6 +231,13 @@ class Monitor(_Section, frozen=True, kw_only=True):
     )
 
 
+# An HTTP API's stage never forgets what a route was allowed: the route could not leave any more.
+OWN_LIMITS = (
+    "is a model's own, but the limits of an HTTP API's route outlive the route, and block the API's next "
+    'deployment: put it beside models, or bound the model by reserved_concurrency, or set api to "rest"'
+)
+
+
 class Throttling(_Section, frozen=True, kw_only=True):
     """Requests that the API lets through: a steady rate per second, and a burst above it."""
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from infra.config import (
+    OWN_LIMITS,
     ApiConfig,
     EndpointConfig,
     InvalidConfig,
@@ -176,6 +177,8 @@ def _endpoints(stage: StageConfig, where: str) -> Iterator[tuple[str, EndpointCo
     for name, entry in stage.models.items():
         _check_model(name, entry, f"{where}.models")
         model_where = f"{where}.models.{name}"
+        if "throttling" in entry and stage.api == "http":
+            raise InvalidConfig(f"{model_where}.throttling {OWN_LIMITS}.")
         yield model_where, _convert(_merged(defaults, _with_model(name, entry)), EndpointConfig, model_where)
 
 

@@ -1,7 +1,5 @@
 """The HTTP API in front of one model's alias, or of several models'."""
 
-from typing import Any
-
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_certificatemanager as acm
@@ -11,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.config import ApiConfig, Domain, EndpointConfig, Throttling
+from infra.config import OWN_LIMITS, ApiConfig, Domain, EndpointConfig, InvalidConfig
 from infra.constructs.access_log import AccessLogGroup, HttpAccessLog
 from infra.constructs.openapi import SIGNED, Document, integration, later
 from infra.constructs.released_versions import released
@@ -35,8 +33,8 @@ class HttpInferenceApi(Construct):
     paths, and those that name no model (``/v2``, ``/v2/health/*``, ``/openapi.json``, ``/docs``). Each
     further one takes the paths with its name.
 
-    The stage lets through ``throttling`` on each route and answers the rest with 429. With CORS the API
-    answers preflight requests itself, and no route takes OPTIONS, because a browser signs none.
+    The stage lets through ``throttling`` on each route, the same on all, and answers the rest with 429. With
+    CORS the API answers preflight requests itself, and no route takes OPTIONS, because a browser signs none.
     """
 
     def __init__(
@@ -68,17 +66,22 @@ class HttpInferenceApi(Construct):
         return None if self._domain is None else self._domain.regional_domain_name
 
     def add_model(self, config: EndpointConfig, alias: lambda_.Alias) -> bool:
-        """Route the paths of the configuration's model to ``alias``; whether it is the API's first one."""
+        """Route the paths of the configuration's model to ``alias``; whether it is the API's first one.
+
+        Raises:
+            InvalidConfig: the model has ``throttling`` of its own.
+        """
         is_first = not self._has_first
         self._has_first = True
         name = config.model.name
-        self._add_routes(endpoint_routes(config, is_first=is_first), name, alias, config.throttling)
+        if config.throttling != self._config.throttling:
+            raise InvalidConfig(f"throttling of the model {name} {OWN_LIMITS}.")
+        self._add_routes(endpoint_routes(config, is_first=is_first), name, alias)
         for version in config.model.earlier:
             self._add_routes(
                 version_routes(config, version),
                 version_path(name, version).replace("/", "."),
                 released(self, alias, version),
-                config.throttling,
             )
         return is_first
 
@@ -138,9 +141,7 @@ class HttpInferenceApi(Construct):
             },
         }
 
-    def _add_routes(
-        self, routes: list[tuple[str, str]], name: str, target: lambda_.IFunction, throttling: Throttling
-    ) -> None:
+    def _add_routes(self, routes: list[tuple[str, str]], name: str, target: lambda_.IFunction) -> None:
         self._integrations[name] = {**integration(target), "payloadFormatVersion": "2.0"}
         operation: Document = {
             "responses": {},
@@ -153,8 +154,6 @@ class HttpInferenceApi(Construct):
         for method, path in routes if self._config.cors is not None else any_method(routes):
             key = "x-amazon-apigateway-any-method" if method == "ANY" else method.lower()
             self._paths.setdefault(path, {})[key] = operation
-            if throttling != self._config.throttling:
-                self._throttle(f"{method} {path}", throttling)
         target.add_permission(
             "HttpApi",
             principal=iam.ServicePrincipal("apigateway.amazonaws.com"),
@@ -189,15 +188,6 @@ class HttpInferenceApi(Construct):
             if self._domain is None
             else apigatewayv2.DomainMappingOptions(domain_name=self._domain),
         )
-
-    def _throttle(self, route: str, throttling: Throttling) -> None:
-        self._route_settings[route] = {
-            "ThrottlingRateLimit": throttling.rate,
-            "ThrottlingBurstLimit": throttling.burst,
-        }
-        resource: Any = self._stage.node.default_child
-        assert isinstance(resource, apigatewayv2.CfnStage)  # noqa: S101 - what an HttpStage is made of
-        resource.route_settings = self._route_settings
 
 
 def grant_invoke(api: apigatewayv2.IHttpApi, grantee: iam.IGrantable, model: str | None) -> iam.Grant:

@@ -128,7 +128,7 @@ def test_all_at_once_is_made_changed_and_deleted(account: Emulator, tmp_path: Pa
     deployment = Deployment(tmp_path, f"all-{kind}")
     models = {
         "ocr": {"provisioned_concurrency": {"min": 1}, "reserved_concurrency": 20},
-        "layout": {"throttling": {"rate": 5}},
+        "layout": {"throttling": {"rate": 5}} if kind == "rest" else {},
     }
     stage = prepared(stage, f"{kind}.example.com")
     deployment.configure(**stage | {"model": None, "models": models, "provisioned_concurrency": None})

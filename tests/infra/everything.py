@@ -12,7 +12,7 @@ _BOTH: dict[str, Any] = {
             "reserved_concurrency": 20,
             "shadow": {"version": 2, "digest": DIGEST[::-1], "share": 0.05},
         },
-        "layout": {"digest": DIGEST, "throttling": {"rate": 5}, "transform": "transforms.a:B"},
+        "layout": {"digest": DIGEST, "transform": "transforms.a:B"},
     },
     "rollout": {"type": "canary", "minutes": 15},
     "monitor": {"every_minutes": 5, "roll_back": True},

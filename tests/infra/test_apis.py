@@ -112,19 +112,12 @@ def test_only_the_first_model_watches_the_api_that_they_share(synthesise: Synthe
 # The HTTP API
 
 
-def test_a_model_with_limits_of_its_own_is_throttled_by_them(synthesise: Synthesise) -> None:
-    template = stack(
-        synthesise,
-        throttling={"rate": 100, "burst": 200},
-        models={"ocr": PIN, "layout": {**PIN, "throttling": {"rate": 5}}},
-    )
+def test_all_routes_have_the_same_limits(synthesise: Synthesise) -> None:
+    models = {"ocr": PIN, "layout": PIN}
+    template = stack(synthesise, throttling={"rate": 100, "burst": 200}, models=models)
     stage = template.properties("AWS::ApiGatewayV2::Stage")
-    settings = stage["RouteSettings"]
-    assert settings.keys() == template.http_routes().keys() - {"ANY /{proxy+}"}
-    # What the model leaves open is the stage's.
-    own = {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 200}
-    assert all(one == own for one in settings.values())
-    # Settings for a route that is not there yet would be refused: the document comes before the stage.
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 100, "ThrottlingBurstLimit": 200}
+    assert "RouteSettings" not in stage
     assert stage["ApiId"] == {"Ref": template.id_of(API)}
 
 

@@ -252,6 +252,7 @@ def test_the_command_line_selects_a_stage_and_overrides_its_pin() -> None:
         ({"a\nb": {}}, ".models.a\\nb is no model's name"),
         ({"ocr": {"memmory_mb": 1}}, ".models.ocr.memmory_mb is no key (did you mean memory_mb?)"),
         ({"ocr": {"cors": {}}}, ".models.ocr.cors is the stage's, whose models share one API: put it beside"),
+        ({"ocr": {"throttling": {"rate": 5}}}, ".models.ocr.throttling is a model's own, but the limits of"),
         ({"ocr": 3}, '.models is {"ocr": 3}, but it takes an object of models by name'),
         (
             {"a-1": {}, "a1": {}},

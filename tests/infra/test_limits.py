@@ -40,7 +40,7 @@ def test_ten_models_with_all_that_can_be_asked_for_still_fit(
     templates = synthesise(
         {
             "api": api,
-            "models": {name: {**model, "throttling": {"rate": 5}} for name in MODELS},
+            "models": dict.fromkeys(MODELS, model | ({"throttling": {"rate": 5}} if api == "rest" else {})),
             "provisioned_concurrency": {"min": 1, "max": 2, "schedules": [schedule]},
             "transform": "transforms.a:B",
             "rollout": {"type": "canary", "minutes": 15},
