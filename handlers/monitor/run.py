@@ -132,7 +132,9 @@ class Run:
         state.join.rate = self._limits.capture_rate
         if state.quality.test is None:
             state.quality.test = verified_quality(manifest, self._pressed.baseline, self._limits.max_drop)
-        state.quality.unknown = "" if self._predicted else "the model predicts no classes"
+        is_kept = any(tensor.side == "outputs" for tensor in self._pressed.baseline.tensors)
+        why = "the model predicts no classes" if is_kept else "the answers are not kept"
+        state.quality.unknown = "" if self._predicted else why
         if state.agreement.test is None and manifest.metric.name == "agreement":
             metric = manifest.metric
             state.agreement.test = tested(metric.after, metric.samples, self._limits.max_drop)
@@ -244,6 +246,9 @@ class Run:
             self._state.count("not replayed")
             return
         agreement = self._state.agreement
+        if not request.inputs or not request.outputs:
+            agreement.unknown = "inputs and answers are not both kept"
+            return
         try:
             if self._original is None:
                 self._original = self._open_original(self._pressed.manifest)

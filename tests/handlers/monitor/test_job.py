@@ -252,7 +252,7 @@ def test_one_side_alone_is_watched(world: World, side: str, other: str) -> None:
     world.put(kept(world.lines(draw(world.rng, 400))))
     (line,) = world.run(scope=scope, agreement_share=1.0)
     assert (line["Captures"], line["DriftAlarm"]) == (400, 0)
-    assert world.status().agreement.unknown.endswith("inputs and outputs are not both kept")
+    assert world.status().agreement.unknown == "inputs and answers are not both kept"
     world.put(kept(world.lines(draw(world.rng, 300) + 4, prefix="wrong")))
     (line,) = world.run(scope=scope)
     assert (line.get("CapturesUnreadable", 0), line["DriftAlarm"]) == (0, 1)
