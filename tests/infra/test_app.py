@@ -92,13 +92,14 @@ ALWAYS = {
     "Serverless-LambdaDLQ",
     "Serverless-LambdaTracing",
 }
-# Alarms by e-mail, batches, a shadow.
+# Alarms by e-mail, batches, a shadow, a monitor's schedule.
 OF_EVERYTHING = {
     "Serverless-SNSRedrivePolicy",
     "AwsSolutions-SF1",
     "AwsSolutions-SF2",
     "Serverless-StepFunctionStateMachineXray",
     "Serverless-LambdaAsyncFailureDestination",
+    "Serverless-EventBusDLQ",
 }
 
 
