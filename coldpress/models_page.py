@@ -17,15 +17,16 @@ _PAGE = Template("""<!doctype html>
 <title>Models in $where</title>
 <style>
 $common
-a { color: var(--within); } :focus-visible { outline: 2px solid var(--within); outline-offset: 2px; }
+main { max-width: 1200px; } a { color: var(--within); } :focus-visible { outline: 2px solid var(--within); outline-offset: 2px; }
 section { margin-top: 2.5rem; } section h2 { margin-bottom: .2rem; }
 section > * + * { margin-top: .9rem; }
 caption { text-align: left; padding: .8rem .7rem .3rem; color: var(--soft); font-size: .9rem; }
 tbody th { color: var(--ink); font-size: .93rem; text-align: left; vertical-align: middle; }
 tr:last-child th { border-bottom: 0; } thead tr:last-child th { border-bottom: 1px solid var(--line); }
 td small { display: block; }
-td.words { text-align: left; }
+td.words { text-align: left; white-space: normal; }
 .chip { display: inline-block; padding: 0 .5rem; margin: 0 .25rem .15rem 0; border-radius: 99px;
+  max-width: 8.5rem; overflow: hidden; text-overflow: ellipsis; vertical-align: middle; white-space: nowrap;
   background: var(--chosen); color: var(--card); font-size: .78rem; font-weight: 600; }
 .bar { display: block; width: 100%; min-width: 4.5rem; height: 5px; margin-top: .3rem; }
 .bar .was { fill: var(--rest); } .bar .is { fill: var(--chosen); } .bar .more { fill: var(--outside); }
@@ -128,7 +129,12 @@ def _body(rows: Iterable[str]) -> str:
 
 def _cells(entry: Entry) -> str:
     manifest = entry.manifest
-    labels = "".join(f'<span class="chip">{escape(label)}</span>' for label in entry.labels) or "none"
+    labels = (
+        "".join(
+            f'<span class="chip" title="{escape(label)}">{escape(label)}</span>' for label in entry.labels
+        )
+        or "none"
+    )
     version = ", ".join(map(str, entry.versions)) or "none"
     written = f"{entry.written:%Y-%m-%d}" if entry.written else "unknown"
     if manifest is None:
