@@ -17,7 +17,8 @@ _PAGE = Template("""<!doctype html>
 <title>Models in $where</title>
 <style>
 $common
-main { max-width: 1200px; } a { color: var(--within); } :focus-visible { outline: 2px solid var(--within); outline-offset: 2px; }
+main { max-width: 1200px; } a { color: var(--within); }
+:focus-visible { outline: 2px solid var(--within); outline-offset: 2px; }
 section { margin-top: 2.5rem; } section h2 { margin-bottom: .2rem; }
 section > * + * { margin-top: .9rem; }
 caption { text-align: left; padding: .8rem .7rem .3rem; color: var(--soft); font-size: .9rem; }
