@@ -121,25 +121,31 @@ def test_several_pulls_at_once_and_a_killed_one_leave_one_whole_bundle(
     assert verify(home / pushed[1]).digest == pushed[1]
 
 
-def test_ctrl_c_leaves_nothing_and_the_next_pull_does_not_wait(
-    run: Run, aws: dict[str, str], bucket: str, pushed: list[str], tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_pull_that_is_stopped_halfway_leaves_no_bundle_and_the_next_one_does_not_wait(
+    run: Run, aws: dict[str, str], bucket: str, pushed: list[str], how: signal.Signals
 ) -> None:
-    environment = {**os.environ, **aws, "COLDPRESS_CACHE": str(tmp_path / "cache")}
+    folder = Path(run("pull", "affine", "--bucket", bucket).stdout.strip())
+    home = folder.parent
+    shutil.rmtree(folder)
     with subprocess.Popen(
         [sys.executable, "-c", _STOPS_HALFWAY, "pull", "affine", "--bucket", bucket],
-        env=environment,
+        env={**os.environ, **aws, "COLDPRESS_CACHE": str(home.parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as stopped:
         assert stopped.stdout is not None
         assert stopped.stdout.readline() == "halfway\n"
-        stopped.send_signal(signal.SIGINT)
+        stopped.send_signal(how)
         _, said = stopped.communicate(timeout=60)
-    assert (stopped.returncode, said) == (130, "coldpress pull: stopped.\n")
-    home = tmp_path / "cache" / "bundles" / "affine"
-    assert [path.name for path in home.iterdir()] == [".lock"]
-    assert run("pull", "affine", "--bucket", bucket).returncode == 0
+    if how == signal.SIGINT:
+        assert (stopped.returncode, said) == (130, "coldpress pull: stopped.\n")
+        assert [path.name for path in home.iterdir()] == [".lock"]
+    assert not folder.exists()
+    again = run("pull", "affine", "--bucket", bucket)
+    assert (again.returncode, again.stdout, again.stderr) == (0, f"{folder}\n", "")
+    assert sorted(path.name for path in home.iterdir()) == [".lock", folder.name]
 
 
 # The command itself, which tells when it has half of a bundle and then waits for ever.
