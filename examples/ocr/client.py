@@ -22,8 +22,8 @@ class Recogniser:
         self._address = f"{url.rstrip('/')}/v2/models/{name}/infer"
         self._characters = characters
 
-    def read(self, image: Image.Image) -> str:
-        """The text in a picture of one line.
+    def read(self, image: Image.Image, name: str = "") -> str:
+        """The text in a picture of one line; ``name`` is what the request is called later, if at all.
 
         Raises:
             RuntimeError: the endpoint did not answer 200.
@@ -32,6 +32,7 @@ class Recogniser:
         headers = {
             "content-type": "application/octet-stream",
             "inference-header-content-length": str(len(header)),
+            **({"x-inference-id": name} if name else {}),
         }
         answer = send_signed(self._address, method="POST", body=header + body, headers=headers)
         if answer.status != 200:

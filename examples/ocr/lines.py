@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 HEIGHT, WIDTH = 48, 320
-CALIBRATION_LINES, EVALUATION_LINES = 64, 400
+CALIBRATION_LINES, EVALUATION_LINES = 256, 400
 _WORDS = """
 invoice total amount due order number shipping address customer account balance payment received thank you
 for your purchase subtotal tax discount quantity price item description date reference contract signed
@@ -71,7 +71,7 @@ def to_text(scores: npt.NDArray[np.float32], characters: list[str]) -> str:
 
 
 def calibration() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """Lines to find the ranges of activations on."""
+    """Lines to find the ranges of activations on, and by which the monitor knows what is usual."""
     return _lines(CALIBRATION_LINES, seed=1)
 
 
