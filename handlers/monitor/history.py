@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 _MOST = 288
-_SLOT_S = 300.0
+_SLOT_S = 60.0
 
 Series = Literal["drift", "quality", "agreement", "accuracy", "agreed"]
 
