@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import numpy_helper
 
 from bundle.arrays import load_npz
@@ -69,7 +70,7 @@ def native() -> Cpu:
 def haswell() -> Cpu:
     """AVX2 without AVX-512 and without VNNI: what Lambda promises for x86_64."""
     interpreter = str(Path(sys.executable).resolve())
-    return Cpu(["qemu-x86_64", "-cpu", "Haswell", interpreter], sysconfig.get_path("purelib"))
+    return Cpu([_found("qemu-x86_64"), "-cpu", "Haswell", interpreter], sysconfig.get_path("purelib"))
 
 
 def graviton2() -> Cpu:
@@ -78,13 +79,20 @@ def graviton2() -> Cpu:
     The CPU must be named: by default qemu has all extensions that there are, and runs ONNX Runtime's kernels
     for some of them wrongly, so that DynamicQuantizeMatMul answers nonsense.
     """
+    qemu = _found("qemu-aarch64")
     if not (ARM64 / "packages").exists():
         shutil.rmtree(ARM64, ignore_errors=True)
         _fetch(ARM64.with_name("test-arm64.partial"))
         ARM64.with_name("test-arm64.partial").rename(ARM64)
     python = ARM64 / "root" / "usr" / "bin" / "python3.11"
-    command = ["qemu-aarch64", "-cpu", "neoverse-n1", "-L", str(ARM64 / "root"), str(python)]
+    command = [qemu, "-cpu", "neoverse-n1", "-L", str(ARM64 / "root"), str(python)]
     return Cpu(command, str(ARM64 / "packages"))
+
+
+def _found(program: str, package: str = "qemu-user") -> str:
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program}: install {package}")
+    return program
 
 
 def last_bits_moved(model: Path, work: Path) -> Path:
@@ -103,7 +111,13 @@ def last_bits_moved(model: Path, work: Path) -> Path:
 def _fetch(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     root = folder / "root"
-    bootstrap = ["debootstrap", "--foreign", "--arch=arm64", "--variant=minbase", "--include=python3"]
+    bootstrap = [
+        _found("debootstrap", "debootstrap"),
+        "--foreign",
+        "--arch=arm64",
+        "--variant=minbase",
+        "--include=python3",
+    ]
     subprocess.run([*bootstrap, "bookworm", str(root)], check=True, stdout=subprocess.DEVNULL)
     for package in sorted((root / "var/cache/apt/archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)

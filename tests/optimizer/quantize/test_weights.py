@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from optimizer.quantize.weights import channels_last_order, quantize_channels
+from tests.optimizer import cpus
 
 WEIGHTS = hnp.arrays(
     np.float32,
@@ -98,11 +99,7 @@ def test_answers_are_the_same_without_vnni(make, rng, tmp_path, kind):
     safe, unsafe = (_quantised(make, kind, saturates) for saturates in (True, False))
     feeds = _feeds(kind)
     natively = [_run(model, feeds, tmp_path, [sys.executable]) for model in (safe, unsafe)]
-    interpreter = str(Path(sys.executable).resolve())
-    haswell = [
-        _run(model, feeds, tmp_path, ["qemu-x86_64", "-cpu", "Haswell", interpreter])
-        for model in (safe, unsafe)
-    ]
+    haswell = [_run(model, feeds, tmp_path, cpus.haswell().python) for model in (safe, unsafe)]
     np.testing.assert_allclose(haswell[0], natively[0], rtol=1e-4, atol=1e-4)
     assert np.abs(haswell[1] - natively[1]).max() > 1
 
