@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -150,6 +151,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="begin no further candidate after this time (default: 210)",
     )
+    add(
+        "--train",
+        type=int,
+        metavar="SECONDS",
+        default=0,
+        help="then train the best int8 form against the original's outputs for so long, and take it if it is "
+        "better (needs torch)",
+    )
     add("--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle")
     add("--seed", type=int, default=0)
     add("--json", action="store_true", help="print one JSON object")
@@ -161,6 +170,10 @@ def _options(arguments: argparse.Namespace, trained: Trained, words: list[str]) 
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
+    if arguments.train < 0:
+        raise InputError(f"--train is {arguments.train}, but a time is 0 seconds or more.")
+    if arguments.train and find_spec("torch") is None:
+        raise InputError("--train needs torch, which is not here: pip install torch, or make setup-train.")
     if arguments.confidence is not None and not 0 < arguments.confidence < 1:
         raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
@@ -179,6 +192,7 @@ def _options(arguments: argparse.Namespace, trained: Trained, words: list[str]) 
         target=arguments.target,
         confidence=arguments.confidence,
         time_budget=arguments.time_budget,
+        train=arguments.train,
         seed=arguments.seed,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),

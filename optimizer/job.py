@@ -43,6 +43,7 @@ class Options:
     target: Target = "x86_64"
     confidence: float | None = None
     time_budget: float | None = None
+    train: int = 0  # seconds
     seed: int = 0
     class_labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()  # as it was typed, for the report

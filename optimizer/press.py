@@ -22,6 +22,7 @@ from optimizer.search.build import Builder
 from optimizer.search.layers import LayerTable
 from optimizer.search.plan import ORIGINAL
 from optimizer.search.search import search
+from optimizer.search.train import train_best
 from optimizer.verify import Verified, verify
 
 _TOOLS = ("coldpress", "numpy", "onnx", "onnx-ir", "onnxruntime")
@@ -87,6 +88,8 @@ def _search(job: Job, candidates: Candidates) -> None:
     """Search; a model so odd that a pass trips over it is left as far as it came."""
     try:
         search(job, candidates.builder, candidates)
+        if job.options.train:
+            train_best(job, candidates)
     except (InputError, OSError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and what was measured is good

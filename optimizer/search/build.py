@@ -1,8 +1,9 @@
 """Plans into models; what several plans need is computed once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
+import msgspec
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
@@ -23,6 +24,10 @@ _SMOOTHED: Mapping[Change, float] = {"smooth": 0.5, "smooth some": 0.3}
 _COMPARED_SAMPLES = 2  # for the equality of the cleaned graph; the metric sees many more
 
 
+Trainer = Callable[[bytes, bytes, Plan], bytes]
+"""From a float graph, a treated form of it and its plan, the trained form."""
+
+
 class Builder:
     """Builds the plans of one model."""
 
@@ -33,6 +38,7 @@ class Builder:
         self.saturates = target == "x86_64"
         self.seed = seed
         self._bases: dict[tuple[Change, ...], Base] = {}
+        self.trainer: Trainer | None = None
 
     @cached_property
     def clean(self) -> Built:
@@ -57,6 +63,9 @@ class Builder:
         """The model, and the passes that shaped it; nothing where a plan's passes find nothing to do."""
         if plan.graph == "original":
             return self.model.data, []
+        return self._trained(plan) if plan.trained else self._treated(plan)
+
+    def _treated(self, plan: Plan) -> Built | None:
         base = self.base(plan.changes)
         applied = list(base.applied)
         if not plan.layers:
@@ -78,6 +87,14 @@ class Builder:
         if corrected == data:
             return None
         return corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})]
+
+    def _trained(self, plan: Plan) -> Built | None:
+        built = self.build(msgspec.structs.replace(plan, trained=0))
+        if built is None or self.trainer is None:
+            return None
+        data = self.trainer(self.base(plan.changes).data, built[0], plan)
+        applied = AppliedPass(name="Train", parameters={"seconds": plan.trained, "seed": self.seed})
+        return None if data == built[0] else (data, [*built[1], applied])
 
     def _changed(self, base: Base, change: Change) -> Built:
         data, applied = base.data, base.applied

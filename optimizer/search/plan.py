@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
     layers: dict[str, Treatment] = {}
     corrected: bool = False  # whether biases make up for the layers' mean errors
+    trained: int = 0  # for how many seconds
 
     @property
     def name(self) -> str:
@@ -77,7 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         left = treatable - len(self.layers)
         if left:
             parts.append(f"float {left}")
-        return ", ".join([*parts, "biases corrected"] if self.corrected else parts)
+        further = {"biases corrected": self.corrected, "trained": self.trained}
+        return ", ".join([*parts, *(what for what, done in further.items() if done)])
 
 
 ORIGINAL, CLEAN = Plan(graph="original"), Plan()

@@ -35,29 +35,29 @@ def distil(
     held_targets = teacher.targets(interpreter.outputs, held)
 
     def loss_of(dice: torch.Generator, dropped: float) -> Tensor:
-        interpreter.rounding.dice, interpreter.rounding.dropped = dice, dropped
+        interpreter.rounding.dice = dice
         batch = training[int(torch.randint(len(training), (1,), generator=dice))]
         # Of one batch at a time: the values between of all would fill the memory.
         (targets,) = teacher.targets([*interpreter.outputs, *hints], [batch])
-        found = _answers(interpreter, blocks, batch, hints)
+        whole = Block(0, len(interpreter.nodes), (*interpreter.outputs, *hints))
+        found = through(interpreter, whole, batch.feeds, len(batch.samples), dropped)
         loss = sum((error(found[name], targets[name]) for name in interpreter.outputs), torch.zeros(()))
         for name in hints:
             loss = loss + _HINTS / len(hints) * error(found[name], targets[name])
         return loss
 
-    @torch.no_grad()
     def held_out() -> float:
-        interpreter.rounding.dropped = 0.0
-        losses = []
-        for batch, targets in zip(held, held_targets, strict=True):
-            found = _answers(interpreter, blocks, batch, ())
-            losses.append(torch.stack([error(found[name], targets[name]) for name in targets]).sum())
-        return mean(losses, held)
+        return error_of_answers(interpreter, held, held_targets)
 
     return move(list(interpreter.known.values()), loss_of, held_out, schedule)
 
 
-def _answers(interpreter: Interpreter, blocks: Sequence[Block], batch: Batch, hints: Sequence[str]) -> Values:
-    """Outputs and hints."""
-    whole = Block(0, blocks[-1].stop, (*interpreter.outputs, *hints))
-    return through(interpreter, whole, batch.feeds, len(batch.samples))
+@torch.no_grad()
+def error_of_answers(interpreter: Interpreter, batches: Sequence[Batch], targets: Sequence[Values]) -> float:
+    """How far the outputs are from the teacher's, ``targets``, as ``batches.error`` measures it."""
+    whole = Block(0, len(interpreter.nodes), tuple(interpreter.outputs))
+    losses = []
+    for batch, wanted in zip(batches, targets, strict=True):
+        found = through(interpreter, whole, batch.feeds, len(batch.samples))
+        losses.append(torch.stack([error(found[name], wanted[name]) for name in interpreter.outputs]).sum())
+    return mean(losses, batches)

@@ -33,6 +33,10 @@ class State:
         """At the graph's inputs."""
         return cls(batches, [batch.feeds for batch in batches])
 
+    def count(self, at: int) -> int:
+        """The samples in a batch."""
+        return len(self.batches[at].samples)
+
 
 def reconstruct(
     interpreter: Interpreter, teacher: Teacher, block: Block, states: tuple[State, State], schedule: Schedule
@@ -46,14 +50,17 @@ def reconstruct(
     targets, held_targets = (teacher.targets(block.targets, state.batches) for state in states)
 
     def loss_of(dice: torch.Generator, dropped: float) -> Tensor:
-        interpreter.rounding.dice, interpreter.rounding.dropped = dice, dropped
+        interpreter.rounding.dice = dice
         at = int(torch.randint(len(training.batches), (1,), generator=dice))
-        return _loss(interpreter, block, training, at, targets[at])
+        found = through(interpreter, block, training.values[at], training.count(at), dropped)
+        return _loss(found, targets[at])
 
     @torch.no_grad()
     def held_out() -> float:
-        interpreter.rounding.dropped = 0.0
-        losses = [_loss(interpreter, block, held, at, one) for at, one in enumerate(held_targets)]
+        losses = [
+            _loss(through(interpreter, block, values, held.count(at)), held_targets[at])
+            for at, values in enumerate(held.values)
+        ]
         return mean(losses, held.batches)
 
     before = held_out()
@@ -71,19 +78,20 @@ def mean(losses: Sequence[Tensor], batches: Sequence[Batch]) -> float:
 @torch.no_grad()
 def advance(interpreter: Interpreter, block: Block, state: State) -> None:
     """Take the batches through a block."""
-    for at, batch in enumerate(state.batches):
-        state.values[at] = through(interpreter, block, state.values[at], len(batch.samples))
+    for at, values in enumerate(state.values):
+        state.values[at] = through(interpreter, block, values, state.count(at))
 
 
-def through(interpreter: Interpreter, block: Block, values: Values, samples: int) -> Values:
+def through(
+    interpreter: Interpreter, block: Block, values: Values, samples: int, dropped: float = 0.0
+) -> Values:
     """What is live after the block, without the parameters."""
-    interpreter.samples = samples
+    interpreter.samples, interpreter.rounding.dropped = samples, dropped
     after = dict(values)
     interpreter.run(after, block.start, block.stop, keep=block.targets)
-    interpreter.samples = 1
+    interpreter.samples, interpreter.rounding.dropped = 1, 0.0
     return {name: value for name, value in after.items() if name not in interpreter.known}
 
 
-def _loss(interpreter: Interpreter, block: Block, state: State, at: int, targets: Values) -> Tensor:
-    after = through(interpreter, block, state.values[at], len(state.batches[at].samples))
-    return torch.stack([error(after[name], targets[name]) for name in block.targets]).sum()
+def _loss(found: Values, wanted: Values) -> Tensor:
+    return torch.stack([error(found[name], wanted[name]) for name in wanted]).sum()

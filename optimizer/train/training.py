@@ -18,7 +18,7 @@ from bundle.errors import InvalidBundle
 from optimizer.runtime import Feeds
 from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, error, split
 from optimizer.train.blocks import Block, blocks_of
-from optimizer.train.distil import distil
+from optimizer.train.distil import distil, error_of_answers
 from optimizer.train.errors import CannotTrain
 from optimizer.train.interpreter import Interpreter, check_against_runtime
 from optimizer.train.reconstruct import State, advance, reconstruct
@@ -37,11 +37,16 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGEST_MMAP, _NEVER = -3, -1, 32 * 1024**2, 
 
 @dataclass(frozen=True)
 class Trained:
-    """The model after training, and what each part of it did to the error on held-out samples."""
+    """The model after training, the error of its answers on held-out samples, and what each part did to it.
+
+    Where that error did not fall, it is the model from before.
+    """
 
     model: bytes
+    before: float
+    after: float
     blocks: list[Moved]
-    whole: Moved | None
+    whole: Moved
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class Settings:
     saturates: bool
     until: float
     seed: int = 0
-    block_updates: int = 160
+    block_updates: int = 200
     block_rate: float = 0.05
     updates: int = 400
-    rate: float = 0.02
+    rate: float = 0.01
     checkpoint: Path | None = None
 
 
@@ -89,6 +94,8 @@ def _train(
     batches = batches_of(training, size), batches_of(held, size)
     teacher = Teacher(original)
     blocks = blocks_of(interpreter, _shared(interpreter, teacher, original, training[0]))
+    targets = teacher.targets(interpreter.outputs, batches[1])
+    before = error_of_answers(interpreter, batches[1], targets)
     moved = _blocks(
         interpreter, teacher, blocks, batches, (settings, _key(quantised, samples, settings), tell)
     )
@@ -100,7 +107,9 @@ def _train(
         Schedule(settings.updates, settings.rate, settings.until, seed=settings.seed),
     )
     tell(f"training, all at once: {_sentence(whole)}")
-    return Trained(written(quantised, interpreter), moved, whole)
+    better = whole.after < before
+    model = written(quantised, interpreter) if better else quantised
+    return Trained(model, before, whole.after if better else before, moved, whole)
 
 
 def _blocks(

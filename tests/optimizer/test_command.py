@@ -231,6 +231,10 @@ class TestWrongInput:
     def test_no_such_model(self, press, tmp_path):
         assert_refused(press(model=tmp_path / "no.onnx"), tmp_path, "no.onnx does not exist")
 
+    def test_training_without_torch(self, press, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        assert_refused(press("--train", "60"), tmp_path, "--train needs torch", "pip install torch")
+
     def test_a_folder_as_model(self, press, tmp_path):
         assert_refused(press(model=tmp_path), tmp_path, "is a folder")
 
@@ -315,6 +319,7 @@ class TestWrongInput:
             ["--objective", "beauty"],
             ["--seed", "-1"],
             ["--time-budget", "-1"],
+            ["--train", "-1"],
             ["--confidence", "95"],
             ["--name", "No Name"],
         ],
