@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).with_name("packages")))
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from handlers.inference import log
 from handlers.monitor.job import Job, Settings
@@ -47,7 +48,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
         for line in Job(_client(), settings).run(_now(event), due):
             sys.stdout.write(line + "\n")
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody must be told, and no payload
-        why = f"{type(error).__name__} at {log.place_of(error)}"
+        code = f" {error.response['Error']['Code']}" if isinstance(error, ClientError) else ""
+        why = f"{type(error).__name__}{code} at {log.place_of(error)}"
         sys.stdout.write(failure_line(settings.model, settings.version, why) + "\n")
         raise RunFailed(why) from None
     finally:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 _CHUNK_BYTES = 256 * 1024
 _ABSENT = ("NoSuchKey", "404")
 # What S3 says where If-Match or If-None-Match fails, and where two puts meet.
-_MOVED = ("PreconditionFailed", "ConditionalRequestConflict", *_ABSENT)
+_MOVED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", *_ABSENT)
 STATE, STATUS, PAGE = "state.bin", "status.json", "status.html"
 
 
