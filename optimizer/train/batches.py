@@ -114,8 +114,11 @@ class Teacher:
 
     def _of(self, session: ort.InferenceSession, names: tuple[str, ...], batch: Batch) -> Values:
         rows = [session.run(list(names), dict(feeds)) for feeds in batch.samples]
-        found = {name: np.concatenate([row[at] for row in rows]) for at, name in enumerate(names)}
-        return {name: torch.from_numpy(array) for name, array in found.items()}
+        found = {
+            name: np.concatenate([row[at] for row in rows]) if len(rows) > 1 else rows[0][at]
+            for at, name in enumerate(names)
+        }
+        return {name: torch.from_numpy(np.asarray(array)) for name, array in found.items()}
 
 
 def error(found: Tensor, wanted: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def _cuts(interpreter: Interpreter, teacher: Collection[str]) -> dict[int, tuple
     nodes, known = interpreter.nodes, set(interpreter.known)
     last = {name: len(nodes) for name in interpreter.outputs}
     for index, node in enumerate(nodes):
-        for value in node.inputs:
+        for value in node.inputs if node.op_type not in _SHAPES else ():
             if value is not None:
                 last[str(value.name)] = max(last.get(str(value.name), 0), index)
     depending: set[str] = set()

@@ -13,6 +13,8 @@ from tests.optimizer.conftest import Make
 
 TEXT = """agraph (float[n, 16, 256] x) => (float[n, 16, 32] y) {
     a = MatMul (x, w1) b = Add (a, b1) c = Relu (b) d = MatMul (c, w2) e = Relu (d) y = MatMul (e, w3) }"""
+
+
 def inputs(rng: np.random.Generator, count: int) -> np.ndarray:
     """Of few dimensions, as real ones are: so there is something to learn about their directions."""
     directions = np.random.default_rng(4).normal(size=(12, 256)) / 4

@@ -30,7 +30,8 @@ TEXT = """agraph (float[n, 3, h, w] x) => (float[n, 10] y) {
     a = Conv <pads = [1, 1, 1, 1]> (x, w1, b1) r = Relu (a)
     c = Conv <pads = [1, 1, 1, 1]> (r, w2, b2) s = HardSwish (c)
     d = Conv <pads = [1, 1, 1, 1]> (s, w3, b3) e = Add (d, s)
-    p = ReduceMean <axes = [2, 3], keepdims = 0> (e) m = MatMul (p, w4) y = Softmax (m) }"""
+    p = ReduceMean <axes = [2, 3], keepdims = 0> (e) l = Shape (x) f = Cast <to = 1> (l)
+    t = ReduceMax <keepdims = 0> (f) u = Div (t, t) m = MatMul (p, w4) n = Mul (m, u) y = Softmax (n) }"""
 
 
 @dataclass(frozen=True)
