@@ -172,10 +172,15 @@ def test_the_image_holds_bytecode_and_only_what_runs(image):
         "    not pathlib.Path(importlib.util.cache_from_source(str(p))).exists()]\n"
         "names = ('boto3', 'botocore', 'onnx', 'numpy', 'msgspec')\n"
         "libraries = len(list(task.rglob('*onnxruntime*.so*')))\n"
-        "size = sum(p.stat().st_size for p in task.rglob('*') if p.is_file())\n"
-        "print(len(absent), [n for n in names if importlib.util.find_spec(n)], libraries, size)\n"
+        "size = lambda folder: sum(p.stat().st_size for p in folder.rglob('*') if p.is_file())\n"
+        "found = [n for n in names if importlib.util.find_spec(n)]\n"
+        "monitor = task / 'handlers/monitor/packages'\n"
+        "sys.path.insert(0, str(monitor))\n"
+        "import monitoring.monitor\n"
+        "print(len(absent), found, libraries, size(task) - size(monitor), size(monitor))\n"
     )
     result = podman(*RUN, "--entrypoint", "python3", image, "-c", code, capture_output=True)
-    absent, found, libraries, size = result.stdout.decode().split()
+    absent, found, libraries, size, of_monitor = result.stdout.decode().split()
     assert (absent, found, libraries) == ("0", "[]", "1")
     assert int(size) < 50e6
+    assert int(of_monitor) < 60e6
