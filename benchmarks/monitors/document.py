@@ -1,4 +1,4 @@
-"""The tables of `make bench-monitor` in docs/monitoring.md."""
+"""The tables of `make bench-monitor`, in docs/monitoring.md and README.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,21 @@ from benchmarks.environments import ROOT
 from benchmarks.monitors.drifts import DRIFTS, GOALS
 from benchmarks.publish import insert, markdown
 
-DOCUMENT = ROOT / "docs" / "monitoring.md"
+DOCUMENT, README = ROOT / "docs" / "monitoring.md", ROOT / "README.md"
 SUBJECTS = ("digits", "cancer", "diamonds", "texts")
 FAMILIES = tuple(dict.fromkeys(change.family for change in DRIFTS))
 COLUMNS = ("tool", *FAMILIES, "false alarms per 100,000", "CPU s per 1,000", "MB", "errors")
+README_COLUMNS = (
+    "tool",
+    "unit change",
+    "half missing",
+    "column times 1.1",
+    "class missing or times 3",
+    "10 % foreign",
+    "false alarms per 100,000",
+    "CPU s per 1,000",
+    "MB",
+)
 
 Row = dict[str, Any]
 
@@ -18,7 +29,8 @@ Row = dict[str, Any]
 def write_document(rows: Sequence[Row], ours: Mapping[str, Any], place: str) -> None:
     """Replace what the last run wrote; ``place`` is the machine."""
     goals: Row = {**GOALS, "tool": "goal", "false alarms per 100,000": 1, "CPU s per 1,000": 0.06}
-    tools = markdown(COLUMNS, ([row.get(column) for column in COLUMNS] for row in [goals, *rows]))
+    tools = _tools(COLUMNS, [goals, *rows])
+    insert(README, "bench-monitor", _tools(README_COLUMNS, rows))
     changes = markdown(tuple(ours["changes"][0]), (list(row.values()) for row in ours["changes"]))
     parts = [
         "Requests from the change to the alarm, the median over abrupt changes and seeds:",
@@ -32,6 +44,10 @@ def write_document(rows: Sequence[Row], ours: Mapping[str, Any], place: str) -> 
         place,
     ]
     insert(DOCUMENT, "bench-monitor", "\n\n".join(parts))
+
+
+def _tools(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    return markdown(columns, ([row.get(column) for column in columns] for row in rows))
 
 
 def _clean(clean: Mapping[str, Any]) -> str:
