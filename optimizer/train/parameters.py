@@ -33,6 +33,7 @@ _WEIGHTS = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "Gemm": (1, 2),
+    "LSTM": (1, 2, 3),
     "LayerNormalization": (1, 2),
     "MatMul": (0, 1),
     "MatMulIntegerToFloat": (6,),

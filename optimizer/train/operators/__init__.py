@@ -5,6 +5,7 @@ from optimizer.train.operators import (  # noqa: F401 - importing them fills the
     elementwise,
     products,
     quantised,
+    recurrent,
     reductions,
     shapes,
 )

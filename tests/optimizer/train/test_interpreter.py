@@ -136,6 +136,26 @@ def test_shapes_choices_and_norms_answer_as_in_onnxruntime(make: Make, body: str
     assert largest_difference(Interpreter(model, saturates=False), model, [x()]) < 1e-5
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+def test_lstms_answer_as_in_onnxruntime(make: Make, rng: np.random.Generator, directions: int) -> None:
+    text = "agraph (float[l, b, 6] x) => (float[l, d, b, h] y, float[d, b, h] last, float[d, b, h] cell)"
+    way = ["forward", "bidirectional"][directions - 1]
+    model = as_onnx(
+        make(
+            f'{text} {{ y, last, cell = LSTM <hidden_size = 5, direction = "{way}"> (x, w, r, b, , h, c) }}',
+            w=rng.normal(size=(directions, 20, 6)).astype(np.float32),
+            r=rng.normal(size=(directions, 20, 5)).astype(np.float32),
+            b=rng.normal(size=(directions, 40)).astype(np.float32),
+            h=rng.normal(size=(directions, 3, 5)).astype(np.float32),
+            c=rng.normal(size=(directions, 3, 5)).astype(np.float32),
+        )
+    )
+    interpreter = Interpreter(model, saturates=False)
+    assert {"w", "r", "b"} <= set(interpreter.known)
+    feeds = {"x": rng.normal(size=(7, 3, 6)).astype(np.float32)}
+    assert largest_difference(interpreter, model, [feeds]) < 1e-5
+
+
 def test_what_it_does_not_know_is_named_in_one_sentence(make: Make) -> None:
     model = as_onnx(make(f"{SIGNATURE} {{ s = Det (x) t = my.own.Thing (x) y = Add (s, t) }}"))
     with pytest.raises(
