@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bundle.watching_cost import Rates, Watching, monthly_usd
 from coldpress.prices import Prices
+from monitoring.cost import Rates, Watching, monthly_usd
 
 HOURS = 24
 # AWS's own calculator has 730 hours in a month.

@@ -8,11 +8,11 @@ import sys
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
-from bundle.watching_cost import US_EAST_1, Watching, monthly_usd
 from infra.config import EndpointConfig, InvalidConfig, RegistryConfig, StageConfig
 from infra.endpoint_stack import EndpointStack
 from infra.registry_stack import STACK_NAME, RegistryStack
 from infra.stages import endpoints, load_registry, load_stages
+from monitoring.cost import US_EAST_1, Watching, monthly_usd
 
 _CONTEXT_KEYS = ("coldpress", "stage", "model", "digest", "version")
 

@@ -5,9 +5,9 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from bundle.watching_cost import USD_PER_GB_SECOND, USD_PER_REQUEST
 from infra.config import Model
 from infra.constructs.metrics import NAMESPACE, model_metric
+from monitoring.cost import USD_PER_GB_SECOND, USD_PER_REQUEST
 
 _MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
 _HALF, _THIRD = 12, 8  # of a dashboard's 24 columns

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bundle import watching_cost
 from coldpress.prices import prices_of
 from infra.config import InvalidConfig
 from infra.stages import load_stages
+from monitoring import cost
 from tests.infra.test_batch import statements
 
 DIGEST = "0123456789abcdef" * 4
@@ -197,7 +197,7 @@ def test_synthesis_says_what_watching_costs(
 def test_it_reckons_with_the_prices_of_the_table_and_the_alarms_of_the_template(template: Any) -> None:
     prices = prices_of("us-east-1")
     assert (
-        watching_cost.Rates(
+        cost.Rates(
             request=prices.lambda_request.of(1),
             gb_second=prices.lambda_x86_64.of(1),
             metric=prices.metric.of(1),
@@ -205,9 +205,9 @@ def test_it_reckons_with_the_prices_of_the_table_and_the_alarms_of_the_template(
             put=prices.s3_put.of(1),
             get=prices.s3_get.of(1),
         )
-        == watching_cost.US_EAST_1
+        == cost.US_EAST_1
     )
     names = [
         str(body["Properties"].get("AlarmName")) for body in template.all("AWS::CloudWatch::Alarm").values()
     ]
-    assert sum(name.startswith("coldpress-dev-layout-") for name in names) == watching_cost.ALARMS
+    assert sum(name.startswith("coldpress-dev-layout-") for name in names) == cost.ALARMS

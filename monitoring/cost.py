@@ -1,7 +1,7 @@
 """What watching a model costs a month: the scheduled function, what it asks of S3, metrics and alarms.
 
-Here, because infra and coldpress both say it. `cdk synth` says it by the prices of us-east-1 on x86_64 (a
-test compares them with coldpress/prices.toml), `coldpress cost` by those of the region.
+infra and coldpress both say it: `cdk synth` by the prices of us-east-1 on x86_64 (a test compares them with
+coldpress/prices.toml), `coldpress cost` by those of the region.
 """
 
 from typing import NamedTuple
