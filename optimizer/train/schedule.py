@@ -11,9 +11,9 @@ from torch import Tensor
 from optimizer.train.parameters import Parameter
 
 _WORTH = 0.995  # of the error before: less is chance
-_TRIAL = 0.5  # of the way, after which what gains nothing is given up
+_TRIAL = 0.75  # of the way, after which what gains nothing is given up
 _LOOKS = 8
-_DIVERGES = 2.0  # of the error before
+_DIVERGES = 10.0  # of the error before
 _SHORTEST_S = 1e-3
 
 
@@ -50,7 +50,8 @@ def move(
     """Move parameters down a loss, and leave them where the error on held-out samples was least.
 
     ``loss_of(dice, dropped)`` takes a batch by chance. Steps shrink along a half cosine, which time that runs
-    out shortens. Half of the way must show a gain, and of an eighth each no three in turn may show none.
+    out shortens. The error is looked at eight times; it may rise at first, while steps are large. So only
+    what gained nothing after six looks, or in four looks in turn, is given up.
     """
     dice = torch.Generator().manual_seed(schedule.seed)
     before = best = held_out()
@@ -59,7 +60,7 @@ def move(
     began = time.monotonic()
     update = looks = idle = 0
     progress = 0.0
-    while progress < 1 and idle < 3:
+    while progress < 1 and idle < 4:
         optimiser.param_groups[0]["lr"] = schedule.rate * 0.5 * (1 + math.cos(math.pi * progress))
         loss = loss_of(dice, schedule.dropped if update % 2 else 0.0)
         if not loss.requires_grad:

@@ -48,9 +48,9 @@ def optimize(make: Make, tmp_path: Path) -> Optimize:
             out=tmp_path / "bundles",
             measurements=tmp_path / "measurements",
             name="model",
-            max_drop=0.001,
+            max_drop=0.01,
             metric="cosine",
-            time_budget=15,
+            time_budget=30,
             **more,
         )
         return press(options, lines.append), lines
@@ -68,7 +68,7 @@ def test_a_trained_form_is_a_candidate_where_it_is_surely_better(optimize: Optim
     low = float(line.partition("[")[2].partition(",")[0])
     assert any(", trained: " in line for line in lines) == (low > 0)
     assert low > 0 or "Train" not in passes(trained)
-    assert trained.manifest.metric.drop <= 0.001
+    assert trained.manifest.metric.drop <= 0.01
     # The same command again trains nothing, and writes the same bundle.
     again, lines = optimize(train=20)
     assert again.folder == trained.folder
