@@ -81,9 +81,13 @@ class Interpreter(nn.Module):
         return values[name] if name in values else self.constants[name]
 
     def parameters_between(self, start: int, stop: int) -> list[Parameter]:
-        """Those that the nodes from ``start`` up to ``stop`` read, in their order."""
-        names = [str(value.name) for node in self.nodes[start:stop] for value in node.inputs if value]
-        return [self.known[name] for name in dict.fromkeys(names) if name in self.known]
+        """Those that only the nodes from ``start`` up to ``stop`` read, in their order.
+
+        Others, equal constants that were made one, would change what was trained before.
+        """
+        elsewhere = set(_read(self.nodes[:start])) | set(_read(self.nodes[stop:]))
+        names = dict.fromkeys(_read(self.nodes[start:stop]))
+        return [self.known[name] for name in names if name in self.known and name not in elsewhere]
 
 
 def as_feeds(samples: Sequence[Feeds]) -> Values:
@@ -149,6 +153,10 @@ def _check(nodes: Sequence[ir.Node]) -> None:
     if missing:
         names = ", ".join(sorted(missing))
         raise UnsupportedOp(f"training leaves this model as it is: it knows no {names}.")
+
+
+def _read(nodes: Sequence[ir.Node]) -> list[str]:
+    return [str(value.name) for node in nodes for value in node.inputs if value is not None]
 
 
 def _last_uses(nodes: Sequence[ir.Node]) -> dict[int, list[str]]:

@@ -55,6 +55,8 @@ def move(
     """
     dice = torch.Generator().manual_seed(schedule.seed)
     before = best = held_out()
+    if not parameters:
+        return Moved(before, before, kept=False, updates=0)
     kept = start = _steps(parameters)
     optimiser = torch.optim.Adam([one.steps for one in parameters], lr=schedule.rate)
     began = time.monotonic()

@@ -95,6 +95,17 @@ def test_blocks_are_all_of_the_graph_and_end_at_values_of_the_original(case: Cas
     assert len(blocks_of(interpreter, set())) == 1
 
 
+def test_what_several_blocks_read_is_trained_with_none_of_them(case: Case) -> None:
+    interpreter = Interpreter(case.quantised, saturates=False)
+    names = {name for node in onnx.load_model_from_string(case.original).graph.node for name in node.output}
+    blocks = blocks_of(interpreter, names)
+    mine = [{one.name for one in interpreter.parameters_between(b.start, b.stop)} for b in blocks]
+    assert all(mine)
+    for number, block in enumerate(blocks):
+        others = [node for at, node in enumerate(interpreter.nodes) if not block.start <= at < block.stop]
+        assert not mine[number] & {str(value.name) for node in others for value in node.inputs if value}
+
+
 def test_training_brings_unseen_answers_nearer_to_the_original(case: Case) -> None:
     fresh = [{"x": np.random.default_rng(9).normal(size=(20, 3, 8, 8)).astype(np.float32)}]
     lines: list[str] = []
