@@ -172,8 +172,6 @@ def test_how_far_it_is_shows_on_a_terminal_and_an_interrupt_ends_the_waiting_onl
     with subprocess.Popen(
         [*command, "--path", "/wait"],
         stderr=terminal,
-        # A shell starts what runs in its background with SIGINT ignored, tests and all that they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
     ) as process:
         os.close(terminal)
         told = b""

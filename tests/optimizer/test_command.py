@@ -414,8 +414,6 @@ class TestInterrupted:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell starts what runs in its background with SIGINT ignored, tests and all that they start.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
         )
         deadline = time.monotonic() + 60
         while not list(default_measurements().glob("*/original.result")):
