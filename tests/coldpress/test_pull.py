@@ -13,6 +13,7 @@ import pytest
 
 from bundle.folder import read, verify
 from bundle.registry import Registry
+from emulator.server import Emulator
 from tests.coldpress.registry import Run, client
 from tests.coldpress.test_serve import invoke, serving
 from tests.handlers.bundles import write_bundle
@@ -63,17 +64,19 @@ def test_names_versions_labels_and_digests_are_pulled_once(
     assert run("pull", f"affine@{pushed[0]}", COLDPRESS_BUCKET=bucket, **away).returncode == 0
 
 
-def test_without_a_variable_the_stack_says_which_bucket(
-    run: Run, aws: dict[str, str], bucket: str, pushed: list[str]
-) -> None:
+def test_without_a_variable_the_stack_says_which_bucket(run: Run, tmp_path: Path) -> None:
     template = {
-        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
-        "Outputs": {"BucketName": {"Value": bucket}},
+        "Resources": {"Bucket": {"Type": "AWS::S3::Bucket"}},
+        "Outputs": {"BucketName": {"Value": {"Ref": "Bucket"}}},
     }
-    client(aws, "cloudformation").create_stack(
-        StackName="coldpress-registry", TemplateBody=json.dumps(template)
-    )
-    assert run("pull", "affine").stdout.strip().endswith(pushed[1])
+    with Emulator(state_dir=tmp_path / "emulator") as emulator:
+        aws = emulator.environment()
+        cloudformation = client(aws, "cloudformation")
+        cloudformation.create_stack(StackName="coldpress-registry", TemplateBody=json.dumps(template))
+        (stack,) = cloudformation.describe_stacks()["Stacks"]
+        folder = write_bundle(tmp_path, affine(), name="affine")
+        Registry(stack["Outputs"][0]["OutputValue"], client(aws)).push(folder)
+        assert run("pull", "affine", **aws).stdout.strip().endswith(folder.name)
 
 
 def test_what_was_spoiled_is_fetched_again(run: Run, bucket: str, pushed: list[str]) -> None:
