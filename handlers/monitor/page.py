@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 from handlers.monitor.charts import Line, bar, evidence_chart, share_chart
-from handlers.monitor.status import Change, Other, Share, Status, moment
+from handlers.monitor.status import Change, Share, Status, moment, other_of
 from handlers.monitor.style import PAGE
 from handlers.monitor.watched import Example
 
@@ -232,16 +232,6 @@ def _values(values: Iterable[tuple[str, str]]) -> str:
 def _versions(status: Status) -> str:
     if not status.versions:
         return ""
-    this = Other(
-        version=status.version,
-        digest=status.digest,
-        updated=status.updated,
-        requests=status.requests,
-        right=status.right,
-        accuracy=status.quality.lately,
-        agreement=status.agreement.lately,
-        drift=status.drift,
-    )
     rows = [
         [
             f"{other.version} ({other.digest[:12]})",
@@ -252,7 +242,7 @@ def _versions(status: Status) -> str:
             _percent(other.agreement),
             moment(other.updated),
         ]
-        for other in (this, *status.versions)
+        for other in (other_of(status), *status.versions)
     ]
     return _table(("version", "is it right", "requests", "drift", "right", "agreement", "looked at"), rows)
 

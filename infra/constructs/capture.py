@@ -68,14 +68,7 @@ class ModelCapture(Construct):
     @property
     def variables(self) -> dict[str, str]:
         """What the endpoint's function must know."""
-        capture = self._capture
-        sides = ["inputs"] * capture.inputs + ["outputs"] * capture.outputs
-        return {
-            "COLDPRESS_CAPTURE_STREAM": self._stream.ref,
-            "COLDPRESS_CAPTURE_RATE": str(capture.rate),
-            "COLDPRESS_CAPTURE_TENSORS": " ".join(sides),
-            **({"COLDPRESS_CAPTURE_REDACT": json.dumps(capture.redact)} if capture.redact else {}),
-        }
+        return {"COLDPRESS_CAPTURE_STREAM": self._stream.ref, **capture_variables(self._capture)}
 
     def allow(self, role: ServiceRole) -> None:
         """Let ``role`` put records."""
@@ -125,3 +118,13 @@ class ModelCapture(Construct):
                 compression_format="GZIP",
             ),
         )
+
+
+def capture_variables(capture: Capture) -> dict[str, str]:
+    """What of which requests is kept, as whoever keeps or reads them must know."""
+    sides = ["inputs"] * capture.inputs + ["outputs"] * capture.outputs
+    return {
+        "COLDPRESS_CAPTURE_RATE": str(capture.rate),
+        "COLDPRESS_CAPTURE_TENSORS": " ".join(sides),
+        **({"COLDPRESS_CAPTURE_REDACT": json.dumps(capture.redact)} if capture.redact else {}),
+    }

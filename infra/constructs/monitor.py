@@ -1,7 +1,5 @@
 """Is it still right: a scheduled function that looks at captured requests, and the alarms on what it says."""
 
-import json
-
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -13,6 +11,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.config import EndpointConfig, Monitor
+from infra.constructs.capture import capture_variables
 from infra.constructs.companion_function import build_companion_function
 from infra.constructs.image import Image
 from infra.constructs.inference_function import model_environment
@@ -52,6 +51,8 @@ class ModelMonitor(Construct):
         key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        capture = config.capture
+        assert capture is not None  # noqa: S101 - infra/stages.py has seen to it
         self._model, self._captures = config.model.name, captures
         role = self._build_role(bucket, key)
         log_group.let_write(role)
@@ -69,7 +70,7 @@ class ModelMonitor(Construct):
             environment={
                 **_environment(config, bucket),
                 "COLDPRESS_CAPTURES": captures.bucket_name,
-                **self._captured(config),
+                **capture_variables(capture),
                 "COLDPRESS_AGREEMENT_SHARE": str(monitor.agreement_share),
                 "COLDPRESS_MAX_DROP": str(monitor.quality.max_drop),
             },
@@ -83,22 +84,9 @@ class ModelMonitor(Construct):
             targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
         )
         acknowledge(rule, "Serverless-EventBusDLQ", "A run that is not started is made good by the next one.")
-        if config.capture is not None:
-            captures.add_lifecycle_rule(
-                prefix=f"monitor/model={self._model}/",
-                expiration=Duration.days(config.capture.retention_days),
-            )
-
-    def _captured(self, config: EndpointConfig) -> dict[str, str]:
-        """What of which requests is kept, as the endpoint's function knows it."""
-        capture = config.capture
-        assert capture is not None  # noqa: S101 - infra/stages.py has seen to it
-        sides = ["inputs"] * capture.inputs + ["outputs"] * capture.outputs
-        return {
-            "COLDPRESS_CAPTURE_RATE": str(capture.rate),
-            "COLDPRESS_CAPTURE_TENSORS": " ".join(sides),
-            **({"COLDPRESS_CAPTURE_REDACT": json.dumps(capture.redact)} if capture.redact else {}),
-        }
+        captures.add_lifecycle_rule(
+            prefix=f"monitor/model={self._model}/", expiration=Duration.days(capture.retention_days)
+        )
 
     def _build_role(self, bucket: s3.IBucket, key: kms.IKey | None) -> ServiceRole:
         role = ServiceRole(
