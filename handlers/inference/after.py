@@ -13,6 +13,7 @@ from _json import encode_basestring_ascii as quoted
 
 from bundle.sampling import is_among
 from handlers.inference import log
+from handlers.inference.errors import InitError
 from handlers.inference.metrics import NAMESPACE
 
 TYPE_CHECKING = False  # typing itself costs a cold start 3 ms
@@ -131,6 +132,21 @@ class After:
             f'"Reason":{quoted(reason)},"RequestId":{quoted(answered.request_id)}}}\n'
         )
         sys.stdout.flush()
+
+
+def share_from(environ: "Mapping[str, str]", name: str) -> float:
+    """The share of the requests that a variable says, above 0 and up to 1.
+
+    Raises:
+        InitError: it says none.
+    """
+    try:
+        share = float(environ.get(name, ""))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise InitError(f"{name} is no share of the requests: set it above 0 and up to 1.")
+    return share
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ from _json import encode_basestring_ascii as quoted
 import pybase64
 
 from bundle.json_text import loads
-from handlers.inference.after import Refused, TooLarge
+from handlers.inference.after import Refused, TooLarge, share_from
 from handlers.inference.dataplane import is_dynamic
 from handlers.inference.errors import InitError
 from handlers.inference.fetch.aws import Service
@@ -78,12 +78,7 @@ class Capture:
         Raises:
             InitError: the rate is none, or something is to be redacted that the model does not have.
         """
-        try:
-            rate = float(environ.get("COLDPRESS_CAPTURE_RATE", ""))
-        except ValueError:
-            rate = 0.0
-        if not 0 < rate <= 1:
-            raise InitError("COLDPRESS_CAPTURE_RATE is no share of the requests: set it above 0 and up to 1.")
+        rate = share_from(environ, "COLDPRESS_CAPTURE_RATE")
         sides = environ.get("COLDPRESS_CAPTURE_TENSORS", "inputs outputs").split()
         redactions: Redactions = {}
         for field in _redacted(environ.get("COLDPRESS_CAPTURE_REDACT") or "[]"):

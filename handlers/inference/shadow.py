@@ -4,8 +4,7 @@ Lambda queues them (an asynchronous Invoke): however slow, throttled or broken t
 here waits for it.
 """
 
-from handlers.inference.after import Refused, TooLarge
-from handlers.inference.errors import InitError
+from handlers.inference.after import Refused, TooLarge, share_from
 from handlers.inference.fetch.aws import Service
 from handlers.inference.messages import to_json
 from handlers.inference.routes import is_inference
@@ -48,12 +47,7 @@ class Shadow:
         Raises:
             InitError: the share is none.
         """
-        try:
-            share = float(environ.get("COLDPRESS_SHADOW_SHARE", ""))
-        except ValueError:
-            share = 0.0
-        if not 0 < share <= 1:
-            raise InitError("COLDPRESS_SHADOW_SHARE is no share of the requests: set it above 0 and up to 1.")
+        share = share_from(environ, "COLDPRESS_SHADOW_SHARE")
         return cls(environ["COLDPRESS_SHADOW_FUNCTION"], share, version, environ)
 
     def run(self, answered: "Answered", due: float) -> None:
