@@ -1,5 +1,7 @@
 """What treats each element by itself."""
 
+from functools import reduce
+
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -83,28 +85,19 @@ def modulo(call: Call, left: Tensor, right: Tensor) -> Tensor:
 @operator("Max")
 def largest(_call: Call, *inputs: Tensor) -> Tensor:
     """Of several."""
-    result = inputs[0]
-    for other in inputs[1:]:
-        result = torch.maximum(result, other)
-    return result
+    return reduce(torch.maximum, inputs)
 
 
 @operator("Min")
 def smallest(_call: Call, *inputs: Tensor) -> Tensor:
     """Of several."""
-    result = inputs[0]
-    for other in inputs[1:]:
-        result = torch.minimum(result, other)
-    return result
+    return reduce(torch.minimum, inputs)
 
 
 @operator("Sum")
 def total(_call: Call, *inputs: Tensor) -> Tensor:
     """Of several."""
-    result = inputs[0]
-    for other in inputs[1:]:
-        result = result + other
-    return result
+    return reduce(torch.add, inputs)
 
 
 @operator("Clip")
