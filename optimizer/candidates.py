@@ -99,7 +99,7 @@ class Candidates:
         return tried.served(self.job.options.objective, self.margin)
 
     def _try(self, plan: Plan) -> Tried:
-        title = plan.title(len(self.builder.base(plan.changes).treatable) if plan.layers else 0)
+        title = self._title(plan)
         self.job.tell(f"trying: {title}")
         try:
             built = self._build(plan)
@@ -116,6 +116,9 @@ class Candidates:
                     f"{self.job.options.model} cannot be measured ({error}): repair the model."
                 ) from error
             return Tried(plan=plan, title=title, failure=f"{type(error).__name__}: {error}"[:300])
+
+    def _title(self, plan: Plan) -> str:
+        return plan.title(len(self.builder.of(plan).base(plan.changes).treatable) if plan.layers else 0)
 
     def _build(self, plan: Plan) -> Built | None:
         """A model as a bundle would hold it."""

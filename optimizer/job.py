@@ -66,6 +66,8 @@ class Job:
         self.calibration = load_samples(options.calibration, self.model.signature)
         self.evaluation = load_samples(options.evaluation, self.model.signature)
         self.metric = find_metric(options.metric or self._default_metric())
+        self._budget = _TIME_BUDGET_S if options.time_budget is None else options.time_budget
+        self._until = self.started + self._budget
         self.selection, self.verification = split(self.evaluation, options.seed)
         self.tuning = without(self.calibration, self.verification)
         self.outputs = self._judged()
@@ -88,8 +90,11 @@ class Job:
     @property
     def seconds_left(self) -> float:
         """Until the search has to stop, before the winner is verified and written."""
-        budget = self.options.time_budget
-        return (_TIME_BUDGET_S if budget is None else budget) - self.seconds
+        return self._until - time.monotonic()
+
+    def grant(self, share: float) -> None:
+        """Let the search have so much of its time budget from now on, if there is not as much left."""
+        self._until = max(self._until, time.monotonic() + share * self._budget)
 
     def _default_metric(self) -> str:
         return "agreement" if self.evaluation[0].label is None else "accuracy"

@@ -19,7 +19,7 @@ from optimizer.errors import InputError
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Findings, Search, render
 from optimizer.search.build import Builder
-from optimizer.search.layers import LayerTable
+from optimizer.search.layers import LayerTable, layers_file
 from optimizer.search.plan import ORIGINAL
 from optimizer.search.search import search
 from optimizer.search.train import train_best
@@ -155,7 +155,7 @@ def _bundle(
         rejected=candidates.rejected,
         chosen=chosen,
         verified=verified,
-        layers=work.load("layers.result", LayerTable),
+        layers=work.load(layers_file(chosen.plan.base), LayerTable),
         search=_circumstances(job),
         command=options.command,
         calibration_samples=len(job.calibration),

@@ -1,6 +1,8 @@
 """Plans into models; what several plans need is computed once."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import msgspec
@@ -15,7 +17,7 @@ from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention
 from optimizer.quantize.smoothing import Smooth
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
-from optimizer.search.plan import Change, Plan
+from optimizer.search.plan import ORIGINAL_BASE, Change, Plan
 from optimizer.source import Model
 
 # Smoothing that costs an operator has to bring a value's error down to this share: it is a matter of how much
@@ -28,17 +30,61 @@ Trainer = Callable[[bytes, bytes, Plan], bytes]
 """From a float graph, a treated form of it and its plan, the trained form."""
 
 
-class Builder:
-    """Builds the plans of one model."""
+@dataclass(frozen=True)
+class Form:
+    """Another float graph with the original's signature: a pruned one, say, or a student.
 
-    def __init__(self, model: Model, calibration: Sequence[Sample], target: Target, seed: int) -> None:
-        """``target`` decides whether int8 sums may saturate."""
+    ``word`` is what a person calls it; ``applied``, at least one, is what made it.
+    """
+
+    word: str
+    data: bytes
+    applied: list[AppliedPass]
+
+    @property
+    def name(self) -> str:
+        """Of this graph alone: what was measured of another one is never taken for its figures."""
+        return f"{self.word}-{hashlib.sha256(self.data).hexdigest()[:8]}"
+
+
+class Builder:
+    """Builds the plans of one model, and of the forms that may stand in its place."""
+
+    def __init__(
+        self,
+        model: Model,
+        calibration: Sequence[Sample],
+        target: Target,
+        seed: int,
+        form: Form | None = None,
+    ) -> None:
+        """``target`` decides whether int8 sums may saturate; ``form``: the model, if not the original."""
         self.model = model
+        self.calibration = calibration
         self.feeds = [sample.feeds for sample in calibration]
+        self.target: Target = target
         self.saturates = target == "x86_64"
         self.seed = seed
+        self.form = form
+        self.forms: dict[str, Builder] = {}
         self._bases: dict[tuple[Change, ...], Base] = {}
         self.trainer: Trainer | None = None
+
+    @property
+    def name(self) -> str:
+        """What its plans have as ``base``."""
+        return self.form.name if self.form else ORIGINAL_BASE
+
+    def add(self, form: Form) -> "Builder":
+        """The builder of the plans whose base is this form."""
+        if form.name not in self.forms:
+            model = replace(self.model, data=form.data, is_large=False, session=optimised_session(form.data))
+            self.forms[form.name] = Builder(model, self.calibration, self.target, self.seed, form)
+        return self.forms[form.name]
+
+    def of(self, plan: Plan) -> "Builder":
+        """The builder of the plan's base."""
+        return self if plan.base == self.name else self.forms[plan.base]
 
     @cached_property
     def clean(self) -> Built:
@@ -50,7 +96,8 @@ class Builder:
             session = optimised_session(data)
             return equal_outputs(expected, [run(session, feed, names) for feed in feeds])
 
-        return normalise(self.model.data, same)
+        data, applied = normalise(self.model.data, same)
+        return data, [*(self.form.applied if self.form else ()), *applied]
 
     def base(self, changes: tuple[Change, ...]) -> Base:
         """The cleaned graph after these changes; those that find nothing to do are not among ``applied``."""
@@ -61,6 +108,8 @@ class Builder:
 
     def build(self, plan: Plan) -> Built | None:
         """The model, and the passes that shaped it; nothing where a plan's passes find nothing to do."""
+        if plan.base != self.name:
+            return self.of(plan).build(plan)
         if plan.graph == "original":
             return self.model.data, []
         return self._trained(plan) if plan.trained else self._treated(plan)

@@ -23,7 +23,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 def choose_changes(job: Job, builder: Builder) -> tuple[Change, ...]:
     """Try one change after the other on top of those that were kept."""
-    known = job.work.load("changes.result", Changes)
+    known = job.work.load(f"{builder.name}.changes", Changes)
     if known is not None:
         return known.kept
     feeds = representative([sample.feeds for sample in job.tuning])
@@ -40,5 +40,5 @@ def choose_changes(job: Job, builder: Builder) -> tuple[Change, ...]:
             if timed["after"].high <= 1:
                 continue
         kept = (*kept, change)
-    job.work.save("changes.result", Changes(kept))
+    job.work.save(f"{builder.name}.changes", Changes(kept))
     return kept

@@ -49,6 +49,11 @@ class LayerTable(msgspec.Struct, frozen=True):
     rows: list[LayerFigures]
 
 
+def layers_file(base: str) -> str:
+    """Where the table of a float graph is kept."""
+    return f"{base}.layers"
+
+
 def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> LayerTable:
     """Time, size and error of every layer under every treatment that it can have."""
     base = builder.base(changes)
@@ -61,7 +66,7 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
     for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
         everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
         try:
-            built = builder.build(Plan(changes=changes, layers=everywhere))
+            built = builder.build(Plan(base=builder.name, changes=changes, layers=everywhere))
             if built is not None:
                 times[treatment] = layer_times(built[0], treatable, known, feeds)
                 treated[treatment] = built[0]

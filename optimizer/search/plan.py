@@ -1,4 +1,4 @@
-"""A plan: what is done to a model's graph as a whole, and to each of its layers."""
+"""A plan: which float graph it starts from, what is done to it as a whole, and to each of its layers."""
 
 import hashlib
 from collections import Counter
@@ -39,13 +39,18 @@ TREATMENTS = tuple(WORDS)
 """In the order in which their passes are applied."""
 
 
+ORIGINAL_BASE = "original"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A model as it might be served.
 
-    ``layers`` holds treatments by layer; a layer is named by the first output of its node in the cleaned
-    graph, and what is not named stays float.
+    ``base`` names the float graph: the original, or a ``Form`` that stands in its place. ``layers`` holds
+    treatments by layer; a layer is named by the first output of its node in the cleaned graph, and what is
+    not named stays float.
     """
 
+    base: str = ORIGINAL_BASE
     graph: Literal["original", "clean"] = "clean"
     changes: tuple[Change, ...] = ()
     layers: dict[str, Treatment] = {}
@@ -56,7 +61,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The same for equal plans, on every machine: what results are kept under."""
         if not self.layers and not self.changes:
-            return self.graph
+            return self.graph if self.base == ORIGINAL_BASE else self.base
         return hashlib.sha256(msgspec.msgpack.encode(self, order="deterministic")).hexdigest()[:16]
 
     def by_treatment(self) -> dict[Treatment, frozenset[str]]:
@@ -71,8 +76,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """What a person calls it; ``treatable`` layers could be treated in all."""
         if self.graph == "original":
             return "the original, optimised by ONNX Runtime"
+        if self.base != ORIGINAL_BASE:
+            return f"{self.base}: {self._treatments(treatable)}"
         if not self.layers:
             return "cleaned graph" + (f", {', '.join(self.changes)}" if self.changes else " (lossless)")
+        return self._treatments(treatable)
+
+    def _treatments(self, treatable: int) -> str:
+        if not self.layers:
+            return ", ".join(["float", *self.changes])
         counts = Counter(self.layers.values())
         parts = [f"{WORDS[treatment]} {counts[treatment]}" for treatment in WORDS if counts[treatment]]
         left = treatable - len(self.layers)

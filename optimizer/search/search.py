@@ -3,18 +3,21 @@
 import time
 
 import msgspec
+from msgspec.structs import replace
 
 from optimizer.candidates import Candidates
+from optimizer.choose import Measured
 from optimizer.job import Job
 from optimizer.quantize.ranges import Range
 from optimizer.search.base import Base
-from optimizer.search.build import Builder
+from optimizer.search.build import Builder, Form
 from optimizer.search.chain import Link, chain, cheapest_within
 from optimizer.search.changes import choose_changes
-from optimizer.search.layers import LayerTable, even, layer_options, measure_layers
-from optimizer.search.plan import CLEAN, ORIGINAL, Change, Plan
+from optimizer.search.layers import LayerTable, even, layer_options, layers_file, measure_layers
+from optimizer.search.plan import CLEAN, ORIGINAL, Plan
 from optimizer.search.squeeze import squeezed
 
+_FORM_SHARE = 0.5  # of the time budget, that the search of each further float graph has
 _RANGES_SHARE = 0.1  # of the time that is left
 _TOLERANCE = 0.01
 _ALWAYS_TRIED = 3
@@ -34,30 +37,51 @@ class Ranges(msgspec.Struct, frozen=True):
     by_value: dict[str, Range]
 
 
-def search(job: Job, builder: Builder, candidates: Candidates) -> None:
+def search(job: Job, candidates: Candidates) -> None:
     """Measure the candidates that may be the best one."""
     candidates.measure(ORIGINAL)
     candidates.measure(CLEAN)
+    _treat(job, candidates, candidates.builder, 0.0)
+
+
+def search_form(job: Job, candidates: Candidates, form: Form) -> Measured | None:
+    """The same with another float graph in the original's place, if that is within the bound itself.
+
+    Returns the figures of the graph before its layers are treated; nothing if it cannot be measured.
+    """
+    if form.name not in candidates.builder.forms:
+        job.grant(_FORM_SHARE)
+    builder = candidates.builder.add(form)
+    found = candidates.measure(Plan(base=form.name))
+    if found is not None and found.is_within(job.options.max_drop):
+        _treat(job, candidates, builder, max(found.upper_drop, 0.0))
+    return found
+
+
+def _treat(job: Job, candidates: Candidates, builder: Builder, spent: float) -> None:
+    """Change the graph and treat its layers; ``spent``: the part of the bound that it needs untreated."""
     if job.seconds_left <= 0:
         return
     changes = choose_changes(job, builder)
     base = builder.base(changes)
     if not base.treatable:
         return
-    base.ranges = _ranges(job, base)
-    table = job.work.load("layers.result", LayerTable)
+    base.ranges = _ranges(job, builder, base)
+    name = layers_file(builder.name)
+    table = job.work.load(name, LayerTable)
     if table is None:
         job.tell(f"trying: the {len(base.treatable)} layers one by one")
         table = measure_layers(job, builder, changes)
-        job.work.save("layers.result", table)
-    measured = _along_the_chain(job, candidates, changes, table)
-    for plan in _refined(job, changes, table, measured):
+        job.work.save(name, table)
+    plan = Plan(base=builder.name, changes=changes)
+    measured = _along_the_chain(job, candidates, plan, table, spent)
+    for refined in _refined(job, plan, table, measured):
         if job.seconds_left > 0:
-            candidates.measure(plan)
+            candidates.measure(refined)
 
 
 def _along_the_chain(
-    job: Job, candidates: Candidates, changes: tuple[Change, ...], table: LayerTable
+    job: Job, candidates: Candidates, plan: Plan, table: LayerTable, spent: float
 ) -> list[tuple[Link, float]]:
     """Look for the best link; what was measured, with its drop."""
     links = chain(layer_options(table, job.options.objective, job.model.source.size))
@@ -69,20 +93,18 @@ def _along_the_chain(
         if job.seconds_left <= 0 and len(measured) >= _ALWAYS_TRIED:
             job.tell("the time budget is spent: the rest is not tried")
             return None
-        found = candidates.measure(Plan(changes=changes, layers=link.layers))
+        found = candidates.measure(replace(plan, layers=link.layers))
         drop = float("inf") if found is None else found.upper_drop
         if found is not None and found.name in candidates.rejected:  # the next one has to be more exact
             drop = max(drop, _REJECTED * bound) if bound > 0 else float("inf")
         measured.append((link, drop))
-        return drop
+        return drop - spent
 
-    cheapest_within(links, bound, drop_of, _TOLERANCE)
+    cheapest_within(links, bound - spent, drop_of, _TOLERANCE)
     return measured
 
 
-def _refined(
-    job: Job, changes: tuple[Change, ...], table: LayerTable, measured: list[tuple[Link, float]]
-) -> list[Plan]:
+def _refined(job: Job, plan: Plan, table: LayerTable, measured: list[tuple[Link, float]]) -> list[Plan]:
     """What else may be better.
 
     Fewer bytes at the same speed; less smoothing where there is room; a cheaper link that was nearly within.
@@ -95,10 +117,10 @@ def _refined(
         spare = _USED * link.error * (bound / drop - 1) if drop > 0 else link.error
         layers = squeezed(link.layers, even(table.rows), spare)
         if layers != link.layers:
-            plans.append(Plan(changes=changes, layers=layers))
-        if "smooth" in changes and drop <= _ROOM * bound:
-            less = tuple("smooth some" if change == "smooth" else change for change in changes)
-            plans.append(Plan(changes=less, layers=layers))
+            plans.append(replace(plan, layers=layers))
+        if "smooth" in plan.changes and drop <= _ROOM * bound:
+            less = tuple("smooth some" if change == "smooth" else change for change in plan.changes)
+            plans.append(replace(plan, changes=less, layers=layers))
     nearly = [
         link
         for link, drop in measured
@@ -106,15 +128,16 @@ def _refined(
     ]
     if nearly:
         cheapest = min(nearly, key=lambda link: link.cost)
-        plans.append(Plan(changes=changes, layers=cheapest.layers, corrected=True))
+        plans.append(replace(plan, layers=cheapest.layers, corrected=True))
     return plans
 
 
-def _ranges(job: Job, base: Base) -> dict[str, Range]:
-    known = job.work.load("ranges.result", Ranges)
+def _ranges(job: Job, builder: Builder, base: Base) -> dict[str, Range]:
+    name = f"{builder.name}.ranges"
+    known = job.work.load(name, Ranges)
     if known is None:
         job.tell("trying: ranges of activations")
         until = time.monotonic() + max(_RANGES_SHARE * job.seconds_left, 1.0)
         known = Ranges(base.pick_ranges(job.outputs, until))
-        job.work.save("ranges.result", known)
+        job.work.save(name, known)
     return known.by_value

@@ -8,7 +8,7 @@ from optimizer.candidates import Candidates
 from optimizer.choose import Measured
 from optimizer.job import Job
 from optimizer.runtime import optimised_session
-from optimizer.search.plan import Plan
+from optimizer.search.plan import ORIGINAL_BASE, Plan
 
 # Training takes less than half of a drop away: what is further from the bound stays outside it.
 _WITHIN_REACH = 1.5
@@ -64,6 +64,7 @@ def _worth_most(job: Job, measured: list[Measured]) -> Measured | None:
         one
         for one in measured
         if one.plan.layers
+        and one.plan.base == ORIGINAL_BASE
         and not one.plan.trained
         and one.hopeless_at is None
         and one.scores is not None

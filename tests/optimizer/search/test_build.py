@@ -2,9 +2,10 @@ import numpy as np
 import onnx
 import pytest
 
+from bundle.manifest import AppliedPass
 from optimizer.data import Sample
 from optimizer.runtime import optimised_session
-from optimizer.search.build import Builder
+from optimizer.search.build import Builder, Form
 from optimizer.search.plan import CLEAN, ORIGINAL, Plan
 from optimizer.source import load_model
 
@@ -82,3 +83,22 @@ def test_plans_that_change_nothing(builder):
     assert builder.build(ORIGINAL) == (builder.model.data, [])
     assert operators(builder.build(CLEAN)[0] if builder.build(CLEAN) else builder.model.data)[0] == "Conv"
     assert builder.build(Plan(layers={"c": "embedding"})) is None
+
+
+def test_another_float_graph_stands_in_the_originals_place(builder, make, rng):
+    text = """g (float[batch, 16, 8, 8] x) => (float[batch, 20] y) {
+        p = GlobalAveragePool (x) f = Flatten (p) h = MatMul (f, w) i = Relu (h) y = MatMul (i, v) }"""
+    weights = {"w": rng.normal(size=(16, 256)), "v": rng.normal(size=(256, 20))}
+    small = make(text, **{name: array.astype(np.float32) for name, array in weights.items()})
+    form = Form("small", small.SerializeToString(), [AppliedPass(name="Shrink", parameters={})])
+    other = builder.add(form)
+    assert other is builder.add(form)
+    assert set(other.base(()).treatable) == {"h", "y"}
+    plan = Plan(base=form.name, layers={"y": "static"})
+    for asked in (builder, other):
+        data, applied = asked.build(plan)
+        assert [one.name for one in applied] == ["Shrink", "QuantizeStatic"]
+        assert operators(data)[-1] == "MatMulIntegerToFloat"
+    # Untreated it is a candidate as well, though no pass changes it.
+    assert builder.build(Plan(base=form.name))[1] == form.applied
+    assert builder.build(CLEAN) != builder.build(Plan(base=form.name))

@@ -13,3 +13,12 @@ def test_the_title_counts_layers():
     plan = Plan(layers={"a": "static", "b": "dynamic", "c": "static"})
     assert plan.title(5) == "static int8 2, dynamic int8 1, float 2"
     assert plan.title(3) == "static int8 2, dynamic int8 1"
+
+
+def test_plans_of_another_float_graph_are_others_and_say_so():
+    form = Plan(base="student-1")
+    assert form.name == "student-1"
+    assert form.title(0) == "student-1: float"
+    treated = Plan(base="student-1", layers={"a": "static"})
+    assert treated.name != Plan(layers={"a": "static"}).name
+    assert treated.title(2) == "student-1: static int8 1, float 1"
