@@ -87,7 +87,7 @@ def build(  # noqa: PLR0913 - each is a part of the calibration data
         seasons=seasons,
         seasonal=seasonal,
         reliability=_reliability(watched, features, correct),
-        repeated=1 - len(np.unique(hash_rows(inputs))) / samples if inputs else 0.0,
+        repeated=1 - len(np.unique(hash_rows(inputs, samples))) / samples,
     )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -100,6 +101,20 @@ class Batch(NamedTuple):
     times: Array
     inputs: dict[str, Rows]
     outputs: dict[str, Rows]
+
+
+def requests_of(batch: Batch) -> Iterator[Batch]:
+    """Each request by itself: its rows lie together."""
+    start = 0
+    for inference_id, group in groupby(batch.ids):
+        end = start + sum(1 for _ in group)
+        yield Batch(
+            [inference_id],
+            batch.times[start:end],
+            {name: rows[start:end] for name, rows in batch.inputs.items()},
+            {name: rows[start:end] for name, rows in batch.outputs.items()},
+        )
+        start = end
 
 
 class _Tensor(msgspec.Struct):

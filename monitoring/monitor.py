@@ -91,7 +91,7 @@ class Monitor:
         seen = windows.Seen(
             features.columns[:, : len(base.features)],
             scores[:, self._residuals] / self._spread,
-            hash_rows(inputs),
+            hash_rows(inputs, count),
             promised(base, features.columns),
         )
         windows.advance(state.windows, first, seen)

@@ -12,10 +12,13 @@ from monitoring.features import Rows
 Array = npt.NDArray[Any]
 
 
-def hash_rows(inputs: Mapping[str, Rows]) -> Array:
-    """A number for each request's inputs: uint32, equal for equal ones and hardly ever else."""
+def hash_rows(inputs: Mapping[str, Rows], count: int) -> Array:
+    """A number for each of ``count`` requests' inputs: uint32, equal for equal ones and hardly ever else.
+
+    Where no inputs are known, all requests are alike.
+    """
     tensors = [inputs[name] for name in sorted(inputs)]
-    return np.array([_hash([rows[index] for rows in tensors]) for index in range(len(tensors[0]))], np.uint32)
+    return np.array([_hash([rows[index] for rows in tensors]) for index in range(count)], np.uint32)
 
 
 def _hash(parts: list[Any]) -> int:

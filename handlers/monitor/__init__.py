@@ -2,6 +2,7 @@
 
 app.py       Lambda's entry: one run
 run.py       one run of one version: what is new is looked at, saved, told
+look.py      requests and labels into the state: here, and in `coldpress serve`
 watched.py   the state of one version, one object of S3 with its cursors
 cursor.py    which objects were read, however late, twice or out of order they come
 store.py     what lies in S3, and saving it by compare-and-swap

@@ -1,15 +1,13 @@
 """The requests that show best what moved: while the drift alarm stands, and as far as they were captured."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from handlers.monitor.pictures import picture_of
-from handlers.monitor.pressed import Pressed
-from handlers.monitor.store import Store
 from handlers.monitor.watched import Example, Place, Watched
-from monitoring.captures import Batch, Seen, Tally, Wanted, batches
+from monitoring.captures import Batch
 from monitoring.explain import explain
 from monitoring.monitor import Monitor
 
@@ -20,11 +18,14 @@ _LETTERS = 200
 
 
 class Examples:
-    """Reads them, a few, from the objects that hold them."""
+    """Reads them, a few, from the objects that hold them.
 
-    def __init__(self, store: Store, pressed: Pressed) -> None:
-        self._store = store
-        self._pressed = pressed
+    Args:
+        batches_of: an object's requests, by its key.
+    """
+
+    def __init__(self, batches_of: Callable[[str], Iterable[Batch]]) -> None:
+        self._batches_of = batches_of
 
     def refresh(self, state: Watched, monitor: Monitor, now: float) -> None:
         """Keep a few while the alarm stands, and none else: they are payload."""
@@ -42,11 +43,10 @@ class Examples:
         state.examples_at = now
 
     def _read(self, places: list[Place]) -> dict[str, Example]:
-        wanted = Wanted(self._pressed.baseline.tensors, self._pressed.manifest.digest)
         found: dict[str, Example] = {}
         for key in dict.fromkeys(place.key for place in places):
             times = {place.id: place.time for place in places if place.key == key}
-            for batch in batches(self._store.chunks(key), wanted, Seen(), Tally()):
+            for batch in self._batches_of(key):
                 for row, inference_id in enumerate(batch.ids):
                     if inference_id in times and inference_id not in found:
                         found[inference_id] = _example(batch, row, times[inference_id])

@@ -3,33 +3,24 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from bundle.manifest import Manifest
 from handlers.monitor import watched as states
 from handlers.monitor.examples import Examples
-from handlers.monitor.history import Series
+from handlers.monitor.look import Look
 from handlers.monitor.pressed import Pressed
 from handlers.monitor.replay import NoOriginal, NotComparable, Original
 from handlers.monitor.store import Saved, Store
-from handlers.monitor.truth import LEARNED, is_right, predicted_by, predictions, tested, verified_quality
-from handlers.monitor.watched import Place, Tested, Watched
-from monitoring.captures import Batch, Seen, Tally, Wanted, batches, lines
-from monitoring.features import Rows, SchemaMismatch
-from monitoring.labels import Joined, WrongLabel, read_line
+from handlers.monitor.watched import Watched
+from monitoring.captures import Batch, Seen, Tally, Wanted, batches, lines, requests_of
+from monitoring.features import Rows
+from monitoring.labels import WrongLabel, read_line
 from monitoring.monitor import Monitor
-from monitoring.quality import advance
-from monitoring.silence import is_silent
 
 SAVE_SECONDS = 60.0  # of work that a killed run loses at most
-_RECENT = 200
-# A capture is so late: Firehose gathers for five minutes.
-_DELIVERY_S = 600.0
-_WEEK_S = 7 * 86_400.0
 _LABELS_OVERLAP_S = 3600.0
 _CHANCES = 2**64
 OpenOriginal = Callable[[Manifest], Original]
@@ -84,12 +75,12 @@ class Run:
             self._state.cursor.advance(store.captures, now, None)
         else:
             self._state = states.decode(self._saved.data)
-        self._monitor = self._go_on()
+        self._look = Look(self._state, pressed, max_drop=limits.max_drop, now=now)
+        self._state.join.rate = limits.capture_rate
         self._seen = Seen(self._state.seen)
-        self._predicted = predicted_by(pressed.baseline, pressed.manifest)
+        self._wanted = Wanted(pressed.baseline.tensors, pressed.manifest.digest)
         self._open_original = open_original
         self._original: Original | None = None
-        self._counts: dict[str, float] = {}
         self._is_changed = False
         self._last_save = time.monotonic()
 
@@ -99,45 +90,16 @@ class Run:
         Raises:
             Moved: another run saved this version's state meanwhile: what this one did since counts nowhere.
         """
-        self._expect()
         unread = self._read_captures()
         if unread is None:
             self._read_labels()
-        silent = self._is_silent()
+        silent = self._look.is_silent(self._now)
         self._is_changed |= silent != self._state.was_silent
         self._state.was_silent = silent
         if self._state.examples_at == 0 or self._is_changed:
-            Examples(self._store, self._pressed).refresh(self._state, self._monitor, self._now)
+            Examples(self._batches).refresh(self._state, self._look.monitor, self._now)
         self._save(unread)
-        return News(self._state, self._monitor, self._counts, silent, unread is None)
-
-    def _go_on(self) -> Monitor:
-        """From where it was; anew where other captures are kept now, or the state is of another release."""
-        try:
-            return Monitor(self._pressed.baseline, self._state.monitor or None)
-        except msgspec.ValidationError:
-            self._state.places, self._state.drift_time = [], None
-            return Monitor(self._pressed.baseline)
-
-    def _is_silent(self) -> bool:
-        """Only once a week is known: else the first night would be an alarm."""
-        traffic = self._monitor.state.traffic
-        if traffic.first is None or self._now - traffic.first < _WEEK_S:
-            return False
-        return is_silent(traffic, self._now - _DELIVERY_S)
-
-    def _expect(self) -> None:
-        """The figures that the shares are tested against, as far as they are known."""
-        state, manifest = self._state, self._pressed.manifest
-        state.join.rate = self._limits.capture_rate
-        if state.quality.test is None:
-            state.quality.test = verified_quality(manifest, self._pressed.baseline, self._limits.max_drop)
-        is_kept = any(tensor.side == "outputs" for tensor in self._pressed.baseline.tensors)
-        why = "the model predicts no classes" if is_kept else "the answers are not kept"
-        state.quality.unknown = "" if self._predicted else why
-        if state.agreement.test is None and manifest.metric.name == "agreement":
-            metric = manifest.metric
-            state.agreement.test = tested(metric.after, metric.samples, self._limits.max_drop)
+        return News(self._state, self._look.monitor, self._look.counts, silent, unread is None)
 
     def _read_captures(self) -> str | None:
         """The first key that was left for the next run."""
@@ -154,49 +116,30 @@ class Run:
                 self._save(key)
         return None
 
+    def _batches(self, key: str) -> Iterator[Batch]:
+        """An object's requests once more."""
+        yield from batches(self._store.chunks(key), self._wanted, Seen(), Tally())
+
     def _read_object(self, key: str) -> None:
         tally = self._state.tally
-        wanted = Wanted(self._pressed.baseline.tensors, self._pressed.manifest.digest)
         before = dict(tally.counts)
         redacted = tally.counts.get("redacted", 0)
         name = key.rpartition("/")[2]
-        for batch in batches(self._store.chunks(key), wanted, self._seen, tally, name=name):
+        for batch in batches(self._store.chunks(key), self._wanted, self._seen, tally, name=name):
             is_redacted = tally.counts.get("redacted", 0) > redacted
             redacted = tally.counts.get("redacted", 0)
             self._look_at(batch, key, is_redacted=is_redacted)
         for what in ("read", "damaged", "other schema", "misfit", "cut"):
-            self._count(what, tally.counts.get(what, 0) - before.get(what, 0))
+            self._look.count(what, tally.counts.get(what, 0) - before.get(what, 0))
 
     def _look_at(self, batch: Batch, key: str, *, is_redacted: bool) -> None:
-        state = self._state
-        count = self._monitor.state.evidence.count
-        is_raised = self._monitor.alarm is not None
-        try:
-            # Requests without inputs are told apart by their answers.
-            self._monitor.update(batch.inputs or batch.outputs, batch.outputs, batch.times)
-        except SchemaMismatch as error:
-            state.tally.note("misfit", key.rpartition("/")[2], str(error), len(set(batch.ids)))
+        if not self._look.look_at(batch, key):
             return
-        times = batch.times.tolist()
-        state.last_request = max(times[-1], state.last_request or 0.0)
-        state.remember([Place(one, moment, key) for one, moment in zip(batch.ids, times, strict=True)])
-        if self._monitor.alarm is not None and not is_raised:
-            state.drift_time = times[min(max(self._monitor.alarm.request - count, 0), len(times) - 1)]
-        point = state.history.at(times[-1])
-        point.requests += len(times)
-        point.drift = max(point.drift, float(self._monitor.evidence.max(initial=0.0)))
-        for request in _requests(batch):
-            self._predict(request)
-            if is_redacted:
-                self._state.agreement.unknown = "something of the requests is redacted"
-            else:
-                self._replay(request)
-
-    def _predict(self, request: Batch) -> None:
-        if self._predicted is None or self._predicted.name not in request.outputs:
+        if is_redacted:
+            self._state.agreement.unknown = "something of the requests is redacted"
             return
-        joined = self._state.join.predicted(request.ids[0], predictions(self._predicted, request.outputs))
-        self._judge(joined)
+        for request in requests_of(batch):
+            self._replay(request)
 
     def _read_labels(self) -> None:
         """Objects of labels are named by their content, so what is new is known by when it was put."""
@@ -218,25 +161,11 @@ class Run:
         tally = Tally()
         for line in lines(self._store.chunks(key), tally, key.rpartition("/")[2]):
             try:
-                self._judge(self._state.join.labelled(read_line(line)))
+                self._look.judge(self._state.join.labelled(read_line(line)))
             except WrongLabel:
                 self._state.count("wrong labels")
         for what in tally.counts:
             self._state.count("wrong labels", tally.counts[what])
-
-    def _judge(self, joined: Joined | None) -> None:
-        if joined is None:
-            return
-        try:
-            pairs = list(joined.pairs())
-        except WrongLabel:
-            self._state.count("wrong labels")
-            return
-        labels = self._pressed.manifest.class_labels
-        values = [float(is_right(prediction, label, labels)) for prediction, label in pairs]
-        self._test(self._state.quality, values, ("quality", "right", "labels"))
-        self._count("labels", len(values))
-        self._count("right", sum(values))
 
     def _replay(self, request: Batch) -> None:
         share = self._limits.agreement_share
@@ -262,30 +191,9 @@ class Run:
             self._state.count("not comparable")
             agreement.unknown = agreement.unknown or f"the original cannot be compared: {error}"
             return
-        self._test(agreement, values, ("agreement", "agreed", "replayed"))
-        self._count("replayed", len(values))
-        self._count("agreed", sum(values))
-
-    def _test(self, tested_share: Tested, values: list[float], names: tuple[Series, str, str]) -> None:
-        """Add values to a test, or to what it learns its figure from."""
-        evidence, total, count = names
-        tested_share.recent = [*tested_share.recent, *values][-_RECENT:]
-        moment = self._state.last_request or self._now
-        point = self._state.history.at(moment)
-        setattr(point, total, getattr(point, total) + sum(values))
-        setattr(point, count, getattr(point, count) + len(values))
-        if tested_share.test is None:
-            tested_share.learning += values
-            if len(tested_share.learning) >= LEARNED:
-                share = float(np.mean(tested_share.learning))
-                tested_share.test = tested(share, len(tested_share.learning), self._limits.max_drop)
-                tested_share.learning = []
-            return
-        was_raised = tested_share.test.alarm_at is not None
-        advance(tested_share.test, np.array(values))
-        if tested_share.test.alarm_at is not None and not was_raised:
-            tested_share.alarm_time = moment
-        setattr(point, evidence, max(getattr(point, evidence), tested_share.test.evidence))
+        self._look.test(agreement, values, ("agreement", "agreed", "replayed"))
+        self._look.count("replayed", len(values))
+        self._look.count("agreed", sum(values))
 
     def _save(self, unread: str | None) -> None:
         """Put it in place of what was read, if anything changed; and once an hour, as what is old goes."""
@@ -293,27 +201,9 @@ class Run:
         if not self._is_changed and self._saved is not None and self._now - state.updated < _LABELS_OVERLAP_S:
             return
         state.cursor.advance(self._store.captures, self._now, unread)
-        state.monitor, state.seen, state.updated = self._monitor.encode(), self._seen.encode(), self._now
+        state.monitor, state.seen, state.updated = self._look.monitor.encode(), self._seen.encode(), self._now
         self._saved = self._store.save(state.digest, states.encode(state), self._saved)
         self._last_save, self._is_changed = time.monotonic(), False
-
-    def _count(self, what: str, number: float) -> None:
-        if number:
-            self._counts[what] = self._counts.get(what, 0) + number
-
-
-def _requests(batch: Batch) -> Iterator[Batch]:
-    """The rows of each request, which lie together."""
-    start = 0
-    for inference_id, group in groupby(batch.ids):
-        end = start + sum(1 for _ in group)
-        yield Batch(
-            [inference_id],
-            batch.times[start:end],
-            {name: rows[start:end] for name, rows in batch.inputs.items()},
-            {name: rows[start:end] for name, rows in batch.outputs.items()},
-        )
-        start = end
 
 
 def _arrays(tensors: dict[str, Rows]) -> dict[str, Any]:

@@ -4,10 +4,12 @@ import pytest
 
 from monitoring.baseline import decode, encode
 from monitoring.build import build
+from monitoring.checks import findings
 from monitoring.confidence import estimate
 from monitoring.explain import explain
 from monitoring.features import SchemaMismatch
 from monitoring.monitor import Monitor
+from monitoring.view import view
 from tests.monitoring.subjects import SUBJECTS, some, table
 
 LARGEST = 350_000
@@ -187,3 +189,11 @@ def test_a_seasonal_baseline_asks_for_times():
     monitor = Monitor(build(inputs, outputs, times=np.arange(200.0), seasons="week"))
     with pytest.raises(ValueError, match="times"):
         monitor.update(inputs, outputs)
+
+
+def test_of_requests_without_inputs_the_answers_are_watched():
+    _, outputs = table(np.random.default_rng(0), 500)
+    monitor = Monitor(build({}, outputs))
+    monitor.update({}, table(np.random.default_rng(1), 300)[1])
+    assert monitor.state.evidence.count == 300
+    assert findings(view(monitor)) == []  # all inputs are alike, for there are none: that is no repetition
