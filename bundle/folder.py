@@ -17,6 +17,7 @@ from bundle.layout import (
     BUNDLE_FILES,
     MANIFEST_FILE,
     MAX_FILE_BYTES,
+    OPTIONAL_FILES,
     check_address,
     check_listing,
     check_names,
@@ -29,22 +30,24 @@ _PARTIAL = ".partial-"
 def write(parent: Path, manifest: Manifest, files: Mapping[str, Path | bytes]) -> Path:
     """Write a bundle to ``<parent>/<name>/<digest>/`` and return that folder.
 
-    ``files`` gives for each name in ``BUNDLE_FILES`` a file to copy or the bytes themselves; the manifest's
-    ``files`` and ``digest`` are filled in. All is written under a temporary name that no reader takes for a
-    bundle, checked, and renamed; if the same bundle is there already, it is left as it is.
+    ``files`` gives for each name in ``BUNDLE_FILES``, and any in ``OPTIONAL_FILES``, a file to copy or the
+    bytes themselves; the manifest's ``files`` and ``digest`` are filled in. All is written under a temporary
+    name that no reader takes for a bundle, checked, and renamed; if the same bundle is there already, it is
+    left as it is.
 
     Raises:
         InvalidBundle: the files are not a bundle's, or one is too large or keeps tensors outside itself.
         OSError: the disk is full, or the folder cannot be written.
     """
-    if sorted(files) != sorted(BUNDLE_FILES):
+    if set(files).difference(OPTIONAL_FILES) != set(BUNDLE_FILES):
         raise InvalidBundle(
             f"a bundle holds {', '.join(BUNDLE_FILES)}, but was given {', '.join(sorted(files))}."
         )
     with partial_folder(parent, manifest.name) as partial:
         for name, content in files.items():
             _write_file(partial / name, content)
-        filled = msgspec.structs.replace(manifest, files={n: file_entry(partial / n) for n in BUNDLE_FILES})
+        entries = {name: file_entry(partial / name) for name in sorted(files)}
+        filled = msgspec.structs.replace(manifest, files=entries)
         filled = msgspec.structs.replace(filled, digest=digest_of(filled))
         _write_file(partial / MANIFEST_FILE, encode(filled))
         return place(partial, filled.digest)
@@ -120,7 +123,11 @@ def file_entry(path: Path) -> FileEntry:
 def _check_folder(folder: Path, manifest: Manifest) -> None:
     for path in sorted(folder.iterdir()):
         open_regular(path).close()
-    check_names({path.name for path in folder.iterdir()} - {MANIFEST_FILE}, "the folder holds")
+    found = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
+    check_names(found, "the folder holds")
+    for name in sorted(found.symmetric_difference(manifest.files)):
+        what = "is missing" if name in manifest.files else f"is not in {MANIFEST_FILE}"
+        raise InvalidBundle(f"{name} {what}: fetch the bundle again.")
     for name, entry in sorted(manifest.files.items()):
         size = (folder / name).stat().st_size
         if size > MAX_FILE_BYTES:

@@ -32,8 +32,9 @@ else:
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-# What a bundle holds beside its manifest: these names, all of them and no others.
+# What a bundle holds beside its manifest: all of the first, of the second what the model came with.
 BUNDLE_FILES = ("baseline.json", "golden.npz", "model.onnx", "model.ort", "report.html")
+OPTIONAL_FILES = ("preprocessor_config.json", "tokenizer.json")
 MAX_MANIFEST_BYTES = 4 * 1024**2
 # A protobuf, and so an ONNX file without external data, ends here.
 MAX_FILE_BYTES = 2 * 1024**3
@@ -104,7 +105,7 @@ def check_listing(files: "Mapping[str, Entry]") -> None:
 def check_names(names: "Iterable[str]", what: str) -> None:
     """Refuse a set of file names that is not a bundle's; ``what`` begins the sentence."""
     found = set(names)
-    missing, extra = sorted(set(BUNDLE_FILES) - found), sorted(found - set(BUNDLE_FILES))
+    missing, extra = sorted(set(BUNDLE_FILES) - found), sorted(found.difference(BUNDLE_FILES, OPTIONAL_FILES))
     if missing:
         raise InvalidBundle(f"{what} no {missing[0]}, which every bundle has: fetch the bundle again.")
     if extra:

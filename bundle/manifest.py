@@ -41,13 +41,22 @@ class Signature(_Struct, frozen=True, kw_only=True):
     outputs: list[TensorSpec]
 
 
-class Source(_Struct, frozen=True, kw_only=True):
-    """The trained model that was pressed."""
+class Origin(_Struct, frozen=True, kw_only=True):
+    """What an ONNX file was converted from: ``framework`` as PyPI names it, ``sha256`` over all files."""
+
+    framework: str
+    file: str
+    sha256: Sha256
+
+
+class Source(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The trained model that was pressed, an ONNX file, and what that was converted from, if it was."""
 
     file: str
     sha256: Sha256
     size: int
     opset: int
+    origin: Origin | None = None
 
 
 class AppliedPass(_Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from bundle.errors import InvalidBundle, LabelMoved, NotFound, RegistryError
 from bundle.files import open_regular
 from bundle.folder import file_entry, partial_folder, place, verify
-from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_MANIFEST_BYTES, check_address, check_listing
+from bundle.layout import MANIFEST_FILE, MAX_MANIFEST_BYTES, check_address, check_listing
 from bundle.manifest import Manifest, check_name, decode, digest_of, encode
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Registry:
             InvalidBundle: the folder does not hold a whole bundle.
         """
         manifest = verify(folder)
-        for name in (*BUNDLE_FILES, MANIFEST_FILE):
+        for name in (*sorted(manifest.files), MANIFEST_FILE):
             self._put_file(f"models/{manifest.name}/{manifest.digest}/{name}", folder / name)
             progress(name, (folder / name).stat().st_size)
         version, created = self._claim_version(manifest)
@@ -123,7 +123,7 @@ class Registry:
         """
         manifest = self.manifest(name, digest)
         with partial_folder(parent, name) as partial:
-            for file in (*BUNDLE_FILES, MANIFEST_FILE):
+            for file in (*sorted(manifest.files), MANIFEST_FILE):
                 self._get_file(f"models/{name}/{digest}/{file}", partial / file)
                 progress(file, (partial / file).stat().st_size)
             return place(partial, manifest.digest)

@@ -12,7 +12,6 @@ from bundle.digests import measure
 from bundle.errors import BundleError, DigestMismatch, InvalidBundle
 from bundle.external_data import has_external_data
 from bundle.files import manifest_bytes
-from bundle.layout import BUNDLE_FILES
 from bundle.served import Manifest, read_manifest
 
 
@@ -23,7 +22,7 @@ def verify_served(folder: Path, digest: str | None = None) -> Manifest:
         InvalidBundle: something is wrong, or ``digest`` was asked for and this is another bundle.
     """
     manifest = read_manifest(manifest_bytes(folder), digest)
-    for name in BUNDLE_FILES:
+    for name in sorted(manifest.files):
         path, entry = folder / name, manifest.files[name]
         if name != manifest.serve and not path.exists():
             continue

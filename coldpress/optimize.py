@@ -19,6 +19,8 @@ from coldpress.handles import add_bucket_argument
 from coldpress.trained import Trained, trained_model
 from optimizer.errors import InputError
 from optimizer.press import Interrupted, Options, Pressed, Tell, press
+from optimizer.sources.base import Asked, Converted
+from optimizer.sources.convert import convert
 from optimizer.units import duration, size
 from optimizer.work import default_measurements
 
@@ -45,10 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(words)
         out = arguments.out
         trained = trained_model(arguments.model, arguments.bucket)
-        options = _options(arguments, trained, words)
+        converted = convert(_asked(arguments))
+        options = _options(arguments, trained, converted, words)
         with _progress() as tell:
             pressed = press(options, tell)
-        _print(pressed, trained, as_json=arguments.json)
+        _print(pressed, trained, options.model, as_json=arguments.json)
     except Interrupted as stopped:
         return _fail(
             f"interrupted: the best so far is in {stopped.pressed.folder}. "
@@ -93,10 +96,22 @@ def _parser() -> argparse.ArgumentParser:
     data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays"
     add(
         "model",
-        help="the trained model, an .onnx file; or a bundle in the registry, hub://NAME[:VERSION|@LABEL]: "
+        help="the trained model: an .onnx file, or one of another framework (docs/sources.md); or a bundle "
+        "in the registry, hub://NAME[:VERSION|@LABEL]: "
         "its original is pressed, or its pressed model where that is not there",
     )
     add_bucket_argument(parser)
+    add(
+        "--state-dict",
+        type=Path,
+        metavar="FILE",
+        help="the weights of a module:factory: .safetensors, or a .pt of tensors alone",
+    )
+    add(
+        "--trust-pickle",
+        action="store_true",
+        help="read models that are pickles (.pkl, .joblib, .pt), which run whatever code is in them",
+    )
     add("--calibration", required=True, metavar="DATA", help=f"inputs to take ranges from: {data}")
     add(
         "--evaluation",
@@ -165,7 +180,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(arguments: argparse.Namespace, trained: Trained, words: list[str]) -> Options:
+def _asked(arguments: argparse.Namespace) -> Asked:
+    return Asked(
+        text=arguments.model,
+        folder=arguments.out / "originals",
+        calibration=arguments.calibration,
+        state_dict=arguments.state_dict,
+        trust_pickle=arguments.trust_pickle,
+    )
+
+
+def _options(
+    arguments: argparse.Namespace, trained: Trained, converted: Converted | None, words: list[str]
+) -> Options:
+    if converted is not None:
+        trained = Trained(converted.path, converted.name, converted.class_labels)
     if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
@@ -180,6 +209,8 @@ def _options(arguments: argparse.Namespace, trained: Trained, words: list[str]) 
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
         model=trained.path,
+        origin=converted.origin if converted else None,
+        extras=converted.extras if converted else {},
         calibration=arguments.calibration,
         evaluation=arguments.evaluation,
         out=arguments.out,
@@ -231,7 +262,7 @@ def _progress() -> Iterator[Tell]:
         yield tell
 
 
-def _print(pressed: Pressed, trained: Trained, *, as_json: bool) -> None:
+def _print(pressed: Pressed, trained: Trained, original: Path, *, as_json: bool) -> None:
     manifest, folder = pressed.manifest, pressed.folder
     before, after, metric = manifest.before, manifest.after, manifest.metric
     speedup = before.latency_ms / after.latency_ms
@@ -271,6 +302,8 @@ def _print(pressed: Pressed, trained: Trained, *, as_json: bool) -> None:
     lines = [f"  {name:{width}}  {was:>9} -> {now:>9}   {note}" for name, was, now, note in rows]
     if trained.note:
         lines.insert(0, f"  {'of':{width}}  {trained.note}")
+    if manifest.source.origin is not None:
+        lines.append(f"  {'original':{width}}  {original}")
     lines += [f"  {'bundle':{width}}  {folder}", f"  {'report':{width}}  {folder / 'report.html'}"]
     print("\n".join([f"{manifest.name}: {pressed.chosen.title}", *lines]))  # noqa: T201 - this is a command
 

@@ -4,15 +4,15 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import onnxruntime as ort
 
-from bundle.manifest import Target, check_name
+from bundle.manifest import Origin, Target, check_name
 from optimizer.choose import Objective
 from optimizer.data import Sample, hash_samples, load_samples
 from optimizer.errors import InputError
@@ -31,6 +31,8 @@ class Options:
     """What the user asked for; see ``optimize --help``."""
 
     model: Path
+    origin: Origin | None = None  # what the model was converted from
+    extras: Mapping[str, bytes] = field(default_factory=dict)  # the bundle's optional files
     calibration: str
     evaluation: str
     out: Path
@@ -64,10 +66,10 @@ class Job:
         self.tell = tell
         self.model = load_model(options.model)
         self.calibration = load_samples(options.calibration, self.model.signature)
-        self.evaluation = load_samples(options.evaluation, self.model.signature)
-        self.metric = find_metric(options.metric or self._default_metric())
         self._budget = _TIME_BUDGET_S if options.time_budget is None else options.time_budget
         self._until = self.started + self._budget
+        self.evaluation = load_samples(options.evaluation, self.model.signature)
+        self.metric = find_metric(options.metric or self._default_metric())
         self.selection, self.verification = split(self.evaluation, options.seed)
         self.tuning = without(self.calibration, self.verification)
         self.outputs = self._judged()

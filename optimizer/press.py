@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bundle.folder import write
 from bundle.manifest import Manifest
 from bundle.manifest import Metric as MetricFigures
@@ -87,7 +89,7 @@ def _press(job: Job, candidates: Candidates) -> Pressed:
 def _search(job: Job, candidates: Candidates) -> None:
     """Search; a model so odd that a pass trips over it is left as far as it came."""
     try:
-        search(job, candidates.builder, candidates)
+        search(job, candidates)
         if job.options.train:
             train_best(job, candidates)
     except (InputError, OSError, MemoryError):
@@ -133,7 +135,7 @@ def _bundle(
         objective=options.objective,
         signature=job.model.signature,
         class_labels=list(options.class_labels),
-        source=job.model.source,
+        source=msgspec.structs.replace(job.model.source, origin=options.origin),
         passes=chosen.applied,
         metric=MetricFigures(
             name=job.metric.name,
@@ -171,6 +173,7 @@ def _bundle(
             "golden.npz": golden_npz(golden),
             "baseline.json": baseline,
             "report.html": render(findings).encode(errors="replace"),
+            **options.extras,
         },
     )
     return Pressed(folder, manifest, chosen, verified.floor)

@@ -1,0 +1,23 @@
+"""Which source a model is of, told by what is there; ONNX files stay as they are."""
+
+from collections.abc import Callable
+
+from optimizer.errors import InputError
+from optimizer.sources.base import Asked, Converted
+
+# A test that costs nothing, and what converts: in this order, and the first that says yes.
+_SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ...] = ()
+
+
+def convert(asked: Asked) -> Converted | None:
+    """The model as ONNX; None where it is an ONNX file, or nothing that any source knows.
+
+    Raises:
+        InputError: it is damaged, its extra is not installed, or it has an operator that ONNX lacks.
+    """
+    for is_mine, converted in _SOURCES:
+        if is_mine(asked):
+            return converted(asked)
+    if asked.state_dict is not None:
+        raise InputError("--state-dict holds the weights of a module:factory: name the factory as MODEL.")
+    return None
