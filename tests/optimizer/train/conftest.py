@@ -2,4 +2,10 @@
 
 import importlib.util
 
-collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
+if importlib.util.find_spec("torch"):
+    import torch
+
+    torch.set_num_threads(1)  # several tests run at once, and threads that wait for each other cost most
+    collect_ignore_glob = []
+else:
+    collect_ignore_glob = ["test_*.py"]
