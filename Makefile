@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
+.PHONY: help setup setup-train setup-sources demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,6 +25,11 @@ setup: $(native) ## make .venv with optimize, coldpress and cdk in .venv/bin
 setup-train: $(native) ## add to .venv what `optimize` trains with (torch)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 
+# What models of other frameworks are converted with (docs/sources.md). One line for each extra.
+setup-sources: setup-train ## add to .venv what `optimize` converts other frameworks' models with
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check onnxscript==0.7.2 safetensors==0.8.0 \
+		tokenizers==0.23.3 transformers==5.24.0
+
 demo: $(native) ## press, push, deploy and ask a real model on this machine
 	@.venv/bin/python -m examples.ocr.demo
 
@@ -34,9 +39,9 @@ synth: $(native) ## write the CloudFormation templates to cdk.out/
 test: $(native) ## run the tests (minutes)
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(native) setup-train ## run the tests that need podman, qemu or torch, or long
+test-slow: $(native) setup-sources ## run the tests that need podman, qemu or other frameworks, or long
 	.venv/bin/python -m pytest -m slow --timeout 3000
-	.venv/bin/python -m pytest tests/optimizer/train
+	.venv/bin/python -m pytest tests/optimizer/train tests/optimizer/sources
 
 bench: bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 

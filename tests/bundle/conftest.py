@@ -34,6 +34,7 @@ def golden_bytes() -> bytes:
 
 
 def files(**changes: bytes) -> dict[str, Path | bytes]:
+    """Of the small bundle; ``model_onnx=b"..."`` replaces a file, ``tokenizer_json=b"..."`` adds one."""
     content: dict[str, Path | bytes] = {
         "model.onnx": model_bytes(),
         "model.ort": b"ORTM" * 8,
@@ -41,7 +42,7 @@ def files(**changes: bytes) -> dict[str, Path | bytes]:
         "baseline.json": b"{}",
         "report.html": b"<!doctype html>",
     }
-    return content | {name.replace("_", "."): value for name, value in changes.items()}
+    return content | {".".join(name.rsplit("_", 1)): value for name, value in changes.items()}
 
 
 MANIFEST = Manifest(

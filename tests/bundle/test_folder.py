@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bundle import folder
 from bundle.errors import BundleError, DigestMismatch, InvalidBundle, UnknownSchema
-from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_FILE_BYTES
+from bundle.layout import BUNDLE_FILES, MANIFEST_FILE, MAX_FILE_BYTES, OPTIONAL_FILES
 from bundle.manifest import Manifest, decode, digest_of, encode
 
 Make = Callable[..., Path]
@@ -40,6 +40,27 @@ def test_equal_content_has_an_equal_address_and_is_left_alone(make_bundle: Make)
     assert (first / "model.onnx").stat().st_ino == inode
     assert [p.name for p in first.parent.iterdir()] == [first.name]
     assert make_bundle(report_html=b"other") != first
+
+
+def test_what_a_model_came_with_is_a_part_of_its_bundle(make_bundle: Make) -> None:
+    plain, path = make_bundle(), make_bundle(tokenizer_json=b"{}", preprocessor_config_json=b"{ }")
+    assert path.name != plain.name
+    assert set(folder.verify(path).files) == {*BUNDLE_FILES, *OPTIONAL_FILES}
+    (path / "tokenizer.json").write_bytes(b"[]")
+    with pytest.raises(DigestMismatch, match=r"^tokenizer.json is not the file that was written"):
+        folder.verify(path)
+    (path / "tokenizer.json").unlink()
+    with pytest.raises(InvalidBundle, match=r"^tokenizer.json is missing"):
+        folder.verify(path)
+    (plain / "tokenizer.json").write_bytes(b"{}")
+    with pytest.raises(InvalidBundle, match=r"^tokenizer.json is not in manifest.json"):
+        folder.verify(plain)
+
+
+def test_another_file_is_not_written_into_a_bundle(make_bundle: Make, tmp_path: Path) -> None:
+    with pytest.raises(InvalidBundle, match=r"was given .*vocab.txt"):
+        make_bundle(vocab_txt=b"a")
+    assert not (tmp_path / "built").exists()
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLE_FILES))

@@ -65,6 +65,16 @@ def test_push_and_fetch(registry: Registry, make_bundle: Make, tmp_path: Path) -
     assert registry.resolve("double", "1") == registry.resolve("double", path.name) == path.name
 
 
+def test_what_a_model_came_with_goes_along(registry: Registry, make_bundle: Make, tmp_path: Path) -> None:
+    path = make_bundle(tokenizer_json=b'{"version": "1.0"}', preprocessor_config_json=b"{}")
+    registry.push(path)
+    assert f"models/double/{path.name}/tokenizer.json" in keys(registry)
+    fetched = registry.fetch("double", path.name, tmp_path / "fetched")
+    assert (fetched / "tokenizer.json").read_bytes() == b'{"version": "1.0"}'
+    assert (fetched / "preprocessor_config.json").read_bytes() == b"{}"
+    assert verify(fetched) == verify(path)
+
+
 def test_pushing_again_gives_the_same_version(registry: Registry, make_bundle: Make) -> None:
     first, other = make_bundle(), make_bundle(report_html=b"other")
     assert registry.push(first).version == 1
