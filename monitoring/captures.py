@@ -8,15 +8,15 @@ import base64
 import hashlib
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.features import Rows, Tensor
+from monitoring.features import Rows, Side, Tensor
 
 SCHEMA_VERSION = 1
 # A line that is in no batch is counted as one of these.
@@ -41,6 +41,7 @@ _DTYPES = {
 }
 
 Array = npt.NDArray[Any]
+Place = tuple[Side, str]  # where a tensor is in a request
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -103,6 +104,51 @@ class Batch(NamedTuple):
     outputs: dict[str, Rows]
 
 
+class Misfit(ValueError):
+    """The tensors are not the baseline's; the message says which."""
+
+
+class Request(NamedTuple):
+    """One request; ``tensors`` are by side and name, rows along the first axis."""
+
+    id: str
+    time: float
+    rows: int
+    tensors: dict[Place, Array]
+
+
+def fitted(
+    inference_id: str, time: float, given: Mapping[Place, Array], tensors: Sequence[Tensor]
+) -> Request:
+    """A request, held against the baseline's tensors; the time is in seconds since 1970.
+
+    Raises:
+        Misfit: a tensor is missing or another, or they are not of the same number of rows.
+    """
+    read: dict[Place, Array] = {}
+    for tensor in tensors:
+        place = (tensor.side, tensor.name)
+        if place not in given:
+            raise Misfit(f"'{tensor.name}' is not among the {tensor.side}")
+        read[place] = _rows_of(tensor, given[place])
+    counts = {len(array) for array in read.values()}
+    if len(counts) > 1:
+        raise Misfit("its tensors are not of the same number of rows")
+    return Request(inference_id, time, counts.pop() if counts else 0, read)
+
+
+def joined(requests: Sequence[Request]) -> Batch:
+    """Requests as one batch."""
+    ids = [request.id for request in requests for _ in range(request.rows)]
+    times = np.repeat([request.time for request in requests], [request.rows for request in requests])
+
+    def of(side: Side) -> dict[str, Rows]:
+        names = [name for found, name in requests[0].tensors if found == side]
+        return {name: _stacked([request.tensors[side, name] for request in requests]) for name in names}
+
+    return Batch(ids, times, of("inputs"), of("outputs"))
+
+
 def requests_of(batch: Batch) -> Iterator[Batch]:
     """Each request by itself: its rows lie together."""
     start = 0
@@ -146,19 +192,6 @@ class _Damaged(ValueError):
     """A line is no record; the message says what of it is wrong."""
 
 
-class _Misfit(ValueError):
-    """The tensors are not the baseline's; the message says which."""
-
-
-class _Request(NamedTuple):
-    """One record's rows; ``tensors`` are by side and name, rows along the first axis."""
-
-    id: str
-    time_ms: int
-    rows: int
-    tensors: dict[tuple[str, str], Array]
-
-
 _decode_record = msgspec.json.Decoder(_Record)
 _decode_schema = msgspec.json.Decoder(_Schema)
 _decode_floats = msgspec.json.Decoder(list[float | str | None])
@@ -187,7 +220,7 @@ def batches(  # noqa: PLR0913 - what is read, for whom, and what becomes of it
         name: of the object, for the tally.
         rows: after how many a batch is whole.
     """
-    waiting: list[_Request] = []
+    waiting: list[Request] = []
     count = 0
     for number, line in enumerate(lines(chunks, tally, name), start=1):
         request = _read(line, wanted, seen, tally, f"{name}:{number}")
@@ -196,10 +229,10 @@ def batches(  # noqa: PLR0913 - what is read, for whom, and what becomes of it
         waiting.append(request)
         count += request.rows
         if count >= rows:
-            yield _joined(waiting)
+            yield joined(waiting)
             waiting, count = [], 0
     if waiting:
-        yield _joined(waiting)
+        yield joined(waiting)
 
 
 def lines(chunks: Iterable[bytes], tally: Tally, name: str = "object") -> Iterator[bytes]:
@@ -261,7 +294,7 @@ class _Pieces:
             self.is_cut = True
 
 
-def _read(line: bytes, wanted: Wanted, seen: Seen, tally: Tally, where: str) -> _Request | None:
+def _read(line: bytes, wanted: Wanted, seen: Seen, tally: Tally, where: str) -> Request | None:
     """The line's request; None where it is not looked at, which is counted then."""
     try:
         schema = _decode_schema.decode(line).schema
@@ -273,7 +306,7 @@ def _read(line: bytes, wanted: Wanted, seen: Seen, tally: Tally, where: str) -> 
             tally.note("other digest", where, record.digest[:12])
             return None
         request = _request(record, wanted.tensors)
-    except _Misfit as error:
+    except Misfit as error:
         tally.note("misfit", where, str(error))
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, _Damaged) as error:
@@ -286,7 +319,7 @@ def _read(line: bytes, wanted: Wanted, seen: Seen, tally: Tally, where: str) -> 
     return request
 
 
-def _note_oddities(record: _Record, request: _Request, tally: Tally, where: str) -> None:
+def _note_oddities(record: _Record, request: Request, tally: Tally, where: str) -> None:
     tally.note("read", where)
     tally.note("rows", where, count=request.rows)
     if any(tensor.redacted for tensor in (*record.inputs, *record.outputs)):
@@ -305,22 +338,16 @@ def _is_finite(array: Array) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
-def _request(record: _Record, tensors: Sequence[Tensor]) -> _Request:
+def _request(record: _Record, tensors: Sequence[Tensor]) -> Request:
+    wanted = {(tensor.side, tensor.name) for tensor in tensors}
+    sides: tuple[tuple[Side, list[_Tensor]], ...] = ("inputs", record.inputs), ("outputs", record.outputs)
     given = {
-        (side, tensor.name): tensor
-        for side, found in (("inputs", record.inputs), ("outputs", record.outputs))
+        (side, tensor.name): _array(tensor)
+        for side, found in sides
         for tensor in found
+        if (side, tensor.name) in wanted
     }
-    read: dict[tuple[str, str], Array] = {}
-    for tensor in tensors:
-        place = (tensor.side, tensor.name)
-        if place not in given:
-            raise _Misfit(f"'{tensor.name}' is not among the {tensor.side}")
-        read[place] = _rows_of(tensor, _array(given[place]))
-    counts = {len(array) for array in read.values()}
-    if len(counts) > 1:
-        raise _Misfit("its tensors are not of the same number of rows")
-    return _Request(record.inference_id, record.time_ms, counts.pop() if counts else 0, read)
+    return fitted(record.inference_id, record.time_ms / 1e3, given, tensors)
 
 
 def _rows_of(tensor: Tensor, array: Array) -> Array:
@@ -330,7 +357,7 @@ def _rows_of(tensor: Tensor, array: Array) -> Array:
         want in (-1, have) for want, have in zip(tensor.shape, rows.shape[1:], strict=True)
     )
     if not fits or (array.dtype.kind == "O") != (tensor.dtype == "string"):
-        raise _Misfit(f"'{tensor.name}' is {array.dtype} {list(array.shape)}, not as in the baseline")
+        raise Misfit(f"'{tensor.name}' is {array.dtype} {list(array.shape)}, not as in the baseline")
     return rows
 
 
@@ -389,20 +416,6 @@ def _strings(raw: bytes, _dtype: np.dtype[Any]) -> Array:
 
 
 _READERS = {"f": _floats, "i": _integers, "u": _integers, "b": _booleans, "O": _strings}
-
-
-def _joined(requests: Sequence[_Request]) -> Batch:
-    """Of all requests one batch."""
-    ids = [request.id for request in requests for _ in range(request.rows)]
-    times = np.repeat(
-        np.array([request.time_ms / 1e3 for request in requests]), [request.rows for request in requests]
-    )
-
-    def of(side: Literal["inputs", "outputs"]) -> dict[str, Rows]:
-        names = [name for found, name in requests[0].tensors if found == side]
-        return {name: _stacked([request.tensors[side, name] for request in requests]) for name in names}
-
-    return Batch(ids, times, of("inputs"), of("outputs"))
 
 
 def _stacked(arrays: Sequence[Array]) -> Rows:

@@ -76,10 +76,23 @@ class BatchedModel(Model):
 
     def infer(self, inputs: Mapping[str, Tensor], outputs: Sequence[str] | None = None) -> Tensors:
         """As ``Model.infer``, perhaps together with others."""
-        due = time.monotonic() + self._timeout
+        answers: Tensors | None = None
+        try:
+            answers = self._infer(dict(inputs), outputs, time.monotonic() + self._timeout)
+            return answers
+        finally:
+            # Other requests may have been answered meanwhile.
+            self.kept = None if answers is None else (inputs, answers)
+
+    def take_kept(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None:
+        """Inputs and outputs of the request that goes on, which are forgotten here; None: there were none."""
+        kept, self.kept = self.kept, None
+        return kept
+
+    def _infer(self, inputs: Tensors, outputs: Sequence[str] | None, due: float) -> Tensors:
         if getcurrent() is self._hub:
-            return self._run(dict(inputs), outputs, due)
-        self._parked.append(_Parked(dict(inputs), outputs, due))
+            return self._run(inputs, outputs, due)
+        self._parked.append(_Parked(inputs, outputs, due))
         self._schedule()
         result: Tensors = self._hub.switch()
         return result

@@ -16,7 +16,8 @@ _LATENCY_WIDTH = len(_SECONDS) + 2
 _BATCHES = _LATENCY + len(PROTOCOLS) * _LATENCY_WIDTH
 _CONNECTIONS = _BATCHES + len(_ROWS) + 2
 _STARTS = _CONNECTIONS + 1
-_WIDTH = _STARTS + 1
+_UNWATCHED = _STARTS + 1
+_WIDTH = _UNWATCHED + 1
 
 
 def protocol_of(path: str) -> str:
@@ -84,6 +85,10 @@ class Row:
         self._numbers[start + bisect_left(_SECONDS, seconds)] += 1
         self._numbers[start + _LATENCY_WIDTH - 1] += seconds
 
+    def unwatched(self) -> None:
+        """One request was too large to be watched, or came faster than the last ones were looked at."""
+        self._numbers[_UNWATCHED] += 1
+
     def ran(self, rows: int) -> None:
         """The model ran once, on so many rows."""
         self._numbers[_BATCHES + bisect_left(_ROWS, rows)] += 1
@@ -120,6 +125,12 @@ def _lines(total: Sequence[float], labels: dict[str, str], workers: int, best_ro
             "counter",
             "Workers started, those that replaced others too.",
             total[_STARTS],
+        ),
+        (
+            "unwatched_requests_total",
+            "counter",
+            "Requests that the monitor left out: too large, or too fast for it.",
+            total[_UNWATCHED],
         ),
     ):
         yield f"# HELP coldpress_{name} {what}"

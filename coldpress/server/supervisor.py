@@ -2,16 +2,21 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
+from ipaddress import ip_address
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
+from pathlib import Path
 
 from coldpress.errors import CommandError
 from coldpress.server.batch_size import best_rows
 from coldpress.server.counters import Counters
+from coldpress.server.monitor import watch
 from coldpress.server.worker import Options, Worker
 from handlers.inference.errors import InitError
 from handlers.inference.service import Service
@@ -35,6 +40,9 @@ class Supervisor:
         self._workers: dict[int, ForkProcess] = {}
         self._reports: dict[int, Connection] = {}
         self._helper: ForkProcess | None = None
+        self._monitor: ForkProcess | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="coldpress-"))
+        self._monitored = _unix_listener(self._folder / "monitor")
         self._alive_reader, self._alive_writer = os.pipe()
 
     def start(self, stop: int) -> str | None:
@@ -46,6 +54,8 @@ class Supervisor:
             if stop in wait([report, stop]):
                 return None
             name = self._name_from(number)
+        self._monitor = _FORK.Process(target=self._watch_requests, daemon=True)
+        self._monitor.start()
         if self._options.max_batch > 1:
             self._helper = _FORK.Process(target=self._measure, daemon=True)
             self._helper.start()
@@ -55,9 +65,12 @@ class Supervisor:
         """Replace workers that die, until there is something to read from ``stop``."""
         while True:
             sentinels = {process.sentinel: number for number, process in self._workers.items()}
-            ready = wait([stop, *sentinels])
+            monitor = [] if self._monitor is None else [self._monitor.sentinel]
+            ready = wait([stop, *monitor, *sentinels])
             if stop in ready:
                 return
+            if self._monitor is not None and self._monitor.sentinel in ready:
+                self._give_up_watching(self._monitor)
             for number in (sentinels[sentinel] for sentinel in sentinels if sentinel in ready):
                 # One that never served would not serve another time.
                 if not self._reports[number].closed:
@@ -69,7 +82,8 @@ class Supervisor:
 
     def end(self) -> None:
         """Ask all workers to finish what they have, and wait for them."""
-        processes = [*self._workers.values(), *([self._helper] if self._helper is not None else [])]
+        others = [process for process in (self._monitor, self._helper) if process is not None]
+        processes = [*self._workers.values(), *others]
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + _END_SECONDS
@@ -78,6 +92,7 @@ class Supervisor:
             if process.is_alive():
                 process.kill()
                 process.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _name_from(self, number: int) -> str:
         """The model's name, which a worker tells when it serves."""
@@ -105,7 +120,7 @@ class Supervisor:
     def _work(self, number: int, report: Connection) -> None:
         """In the new process."""
         self._forget_parent()
-        worker = Worker(number, self._listener, self._counters, self._options)
+        worker = Worker(number, self._listener, self._counters, self._options, self._folder / "monitor")
 
         def ready(name: str) -> None:
             _tell(report, is_ready=True, text=name)
@@ -114,6 +129,29 @@ class Supervisor:
             worker.run(self._alive_reader, ready)
         except InitError as error:
             _tell(report, is_ready=False, text=str(error))
+
+    def _watch_requests(self) -> None:
+        """In a process of its own, which no answer waits for."""
+        self._forget_parent()
+        address = self._listener.getsockname()[0]
+        is_private = ip_address(address).is_loopback
+        self._listener.close()
+        watch(
+            self._monitored,
+            self._options.bundle,
+            parent=self._alive_reader,
+            shows_requests=is_private,
+        )
+
+    def _give_up_watching(self, monitor: ForkProcess) -> None:
+        """The state is gone with it, and workers go on without."""
+        sys.stderr.write(
+            f"coldpress serve: the process that watches the requests {_how(monitor)}: they are answered, "
+            "but not watched any more until the server is started anew.\n"
+        )
+        sys.stderr.flush()
+        self._monitor = None
+        self._monitored.close()
 
     def _measure(self) -> None:
         """In a process of its own, while the workers serve: batching begins when it is known to pay."""
@@ -127,6 +165,19 @@ class Supervisor:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         os.close(self._alive_writer)
+
+
+def _unix_listener(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise CommandError(
+            f"the folder for temporary files cannot be used ({path}: {error}): name another with TMPDIR."
+        ) from None
+    listener.listen()
+    return listener
 
 
 def _tell(report: Connection, *, is_ready: bool, text: str) -> None:

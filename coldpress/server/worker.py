@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,14 @@ import msgspec
 from coldpress.server.batching import BatchedModel
 from coldpress.server.counters import Counters, protocol_of
 from coldpress.server.http1 import Connection, Reply
+from coldpress.server.watched import PAGE, STATUS, Watched
 from handlers.inference.messages import Request, Response, json_response
 from handlers.inference.service import Service
 
 # Of a request that is still arriving when the server is asked to stop.
 _GRACE_SECONDS = 10
 _SWEEP_SECONDS = 5
+_OWN_PATHS = ("/metrics", PAGE, STATUS)
 # malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # How long a connection waits for a worker that has fewer, before this one takes it.
@@ -41,13 +44,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Worker:
     """Answers on the event loop: with a worker for each core, a thread would have none to run on."""
 
-    def __init__(self, number: int, listener: socket.socket, counters: Counters, options: Options) -> None:
+    def __init__(
+        self, number: int, listener: socket.socket, counters: Counters, options: Options, monitor: Path
+    ) -> None:
+        """Args are those of the supervisor; ``monitor``: the socket of the process that watches."""
         self.is_stopping = False
         self._number = number
         self._listener = listener
         self._counters = counters
         self._row = counters.of(number)
         self._options = options
+        self._watched = Watched(monitor, self._row, f"worker-{number}")
+        self._pages: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._accepting: set[asyncio.Task[object]] = set()
         self._may_take = False
@@ -82,6 +90,7 @@ class Worker:
             timeout=self._options.timeout,
         )
         self._service = Service(self._model, transform=service.transform)
+        await self._watched.connect()
         self._row.started()
         self._loop.add_reader(self._listener, self._accept)
         ready(self._model.name)
@@ -105,16 +114,37 @@ class Worker:
         """Call ``reply`` with the answer, now or when its batch has run."""
         started = time.perf_counter()
 
-        def respond() -> None:
-            response = self._metrics(request) if request.path == "/metrics" else self._service.answer(request)
+        def send(response: Response) -> None:
             self._row.answered(protocol_of(request.path), response.status, time.perf_counter() - started)
             reply(response)
 
-        self._model.start(respond)
+        if request.path not in _OWN_PATHS:
+            self._model.start(lambda: self._infer(request, send))
+        elif request.method not in ("GET", "HEAD"):
+            send(json_response({"error": f"{request.path} takes GET."}, 405, {"allow": "GET"}))
+        elif request.path == "/metrics":
+            send(self._metrics())
+        else:
+            self._send_page(request.path, send)
 
-    def _metrics(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            return json_response({"error": "/metrics takes GET."}, 405, {"allow": "GET"})
+    def _infer(self, request: Request, send: Reply) -> None:
+        self._model.take_kept()
+        response = self._service.answer(request)
+        kept = self._model.take_kept()
+        send(response)
+        # After the answer, which may let this connection's next request begin.
+        if kept is not None and response.status == HTTPStatus.OK:
+            self._watched.tell(request, *kept)
+
+    def _send_page(self, path: str, send: Reply) -> None:
+        async def page() -> None:
+            send(await self._watched.page(as_json=path == STATUS))
+
+        task = asyncio.create_task(page())
+        self._pages.add(task)
+        task.add_done_callback(self._pages.discard)
+
+    def _metrics(self) -> Response:
         model = self._model
         labels = {"model": model.name, "version": model.version, "digest": model.manifest.digest}
         text = self._counters.exposition(labels)

@@ -13,7 +13,7 @@ _MOST_ROWS = 24
 _LOOKED = {"drift": "requests", "quality": "labels", "agreement": "replayed"}
 # What the counts are called, in the order in which they are told; others follow under their own names.
 _COUNTS = {
-    "read": "captured requests",
+    "read": "requests",
     "rows": "rows of them",
     "labels": "labels",
     "joined": "labels of captured requests",
@@ -25,6 +25,7 @@ _COUNTS = {
     "damaged": "lines that could not be read",
     "cut": "objects that were cut",
     "duplicated": "requests that came twice",
+    "unwatched": "requests that were too large, or that there was no time to look at",
     "misfit": "requests of another shape",
     "other digest": "requests of another version",
     "other schema": "lines of another schema",

@@ -157,7 +157,10 @@ def test_what_is_wrong_is_counted_and_named(wanted):
         {**good[2], "digest": "ab" * 32},
         good[0],
         {**good[3], "outputs": []},
-        {**good[4], "inputs": [{**one, "shape": [1, 9], "data": [0] * 9} for one in good[4]["inputs"]]},
+        {
+            **good[4],
+            "inputs": [{**good[4]["inputs"][0], "shape": [1, 9], "data": [0] * 9}, *good[4]["inputs"][1:]],
+        },
         {**good[5], "inputs": [{**one, "data": [1, 2]} for one in good[5]["inputs"]]},
         {**good[6], "inputs": [{**one, "datatype": "FP33"} for one in good[6]["inputs"]]},
         good[7],
