@@ -74,7 +74,7 @@ def train(
     Raises:
         CannotTrain: or UnsupportedOp; one sentence says why the model stays as it is.
     """
-    _keep_memory()
+    keep_memory()
     try:
         return _train(original, quantised, samples, settings, tell)
     except (MemoryError, RuntimeError) as problem:
@@ -93,7 +93,7 @@ def _train(
     size = _BATCH if batches_well(interpreter, training) else 1
     batches = batches_of(training, size), batches_of(held, size)
     teacher = Teacher(original)
-    blocks = blocks_of(interpreter, _shared(interpreter, teacher, original, training[0]))
+    blocks = blocks_of(interpreter, shared(interpreter, teacher, original, training[0]))
     targets = teacher.targets(interpreter.outputs, batches[1])
     before = error_of_answers(interpreter, batches[1], targets)
     moved = _blocks(
@@ -152,7 +152,7 @@ def _sentence(moved: Moved) -> str:
 
 
 @torch.no_grad()
-def _shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: Feeds) -> set[str]:
+def shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: Feeds) -> set[str]:
     """Values that both graphs have, by name; one sample confirms it, as a pass may move what it names."""
     theirs = {name for node in onnx.load_model_from_string(original).graph.node for name in node.output}
     ours = [str(value.name) for node in interpreter.nodes for value in node.outputs]
@@ -187,6 +187,11 @@ def _save(interpreter: Interpreter, path: Path | None, key: str, done: int) -> N
         _DONE: np.array([key, str(done)]),
         **{name: one.steps.detach().numpy() for name, one in interpreter.known.items() if one.is_moved},
     }
+    write_checkpoint(path, arrays)
+
+
+def write_checkpoint(path: Path, arrays: dict[str, Any]) -> None:
+    """Whole or not at all."""
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
@@ -213,7 +218,7 @@ def _load(interpreter: Interpreter, path: Path | None, key: str) -> int:
     return int(done)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Training makes and frees large tensors all the time. Other C libraries are left as they are."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
