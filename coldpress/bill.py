@@ -28,6 +28,7 @@ _RECORD_BYTES, _RECORD_STEP_BYTES, _SENDING_MS, _OBJECT_SECONDS = 350, 5 * 1024,
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
 SAGEMAKER_MAX_GB = 6
+_MOST_RPS = 1e5
 _MB_PER_VCPU = 1769
 
 Bill = dict[str, float]
@@ -50,9 +51,7 @@ class Workload:
     api: Literal["http", "rest"] = "http"
     shadow: float = 0.0  # the share of the requests that a second version answers as well
     capture: float = 0.0  # the share of the requests that is kept for the monitors
-    monitor_minutes: int = (
-        0  # how often a monitor looks at them, with labels and an original model; 0: none does
-    )
+    monitor_minutes: int = 0  # how often a monitor looks at them; 0: none does
 
     @property
     def requests(self) -> float:
@@ -166,6 +165,35 @@ def instance_break_even(work: Workload, prices: Prices) -> float:
     return high
 
 
+def watched_share(work: Workload, prices: Prices) -> float:
+    """Of what serving on demand costs, what `capture` and `monitor` cost on top."""
+    cost = on_demand(work, prices)
+    watching = cost.pop("capture", 0.0) + cost.pop("monitor", 0.0)
+    return watching / total(cost)
+
+
+def watched_from(work: Workload, prices: Prices, most: float) -> float:
+    """From how many requests per second on watching costs at most ``most`` of serving; infinite if from none.
+
+    The day keeps its shape.
+    """
+    mean = sum(work.rates) / HOURS
+    shape = [rate / mean for rate in work.rates] if mean else [1.0] * HOURS
+
+    def share(rate: float) -> float:
+        return watched_share(replace(work, rates=[rate * part for part in shape]), prices)
+
+    low, high = 0.0, 1.0
+    while share(high) > most:
+        low, high = high, high * 2
+        if high > _MOST_RPS:
+            return math.inf
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) > most else (low, middle)
+    return high
+
+
 def total(bill: Bill) -> float:
     """All of it."""
     return sum(bill.values())
@@ -232,16 +260,10 @@ def _capture(work: Workload, prices: Prices) -> float:
 
 
 def _monitor(work: Workload, prices: Prices) -> float:
-    watching = Watching(
-        work.monitor_minutes,
-        captured=work.requests * work.capture,
-        has_labels=True,
-        has_original=True,
-    )
+    watching = Watching(work.monitor_minutes, captured=work.requests * work.capture)
     rates = Rates(
         request=prices.lambda_request.of(1),
         gb_second=prices.duration(work.architecture).of(1),
-        metric=prices.metric.of(1),
         alarm=prices.alarm.of(1),
         put=prices.s3_put.of(1),
         get=prices.s3_get.of(1),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +17,11 @@ from coldpress.bill import HOURS, Workload
 from coldpress.errors import CommandError
 from coldpress.handles import BUNDLE, add_bucket_argument, bundle_at
 from coldpress.prices import Prices, prices_of, table
+from monitoring.cost import Watching
 
 _BAR_WIDTH = 30
 _DEFAULT_MEMORY_MB = 1769
+_LITTLE = 0.02  # of what serving costs, watching should be at most
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +64,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--monitor",
         type=int,
         nargs="?",
-        const=5,
+        const=Watching().every_minutes,
         default=0,
         metavar="MINUTES",
-        help="how often a monitor looks at them, with labels and an original model (5, if it is not said)",
+        help="how often a monitor looks at them (%(const)s, if it is not said)",
     )
     add(
         "--provisioned",
@@ -152,11 +155,23 @@ def _conclusion(work: Workload, prices: Prices, bills: dict[str, bill.Bill]) -> 
         else "provisioned concurrency buys latency and never saves here"
     )
     rate = bill.instance_break_even(work, prices)
+    watched = f" {_watched(work, prices)}" if work.monitor_minutes else ""
     return (
         f"At {work.requests / 1e6:,.2f} million requests a month, '{cheapest}' is the cheapest with "
         f"${totals[cheapest]:,.2f}; {worth}, and one instance, if it is enough, from {rate:,.1f} requests "
-        "per second on."
+        f"per second on.{watched}"
     )
+
+
+def _watched(work: Workload, prices: Prices) -> str:
+    """Which share of serving is watching, and from how much traffic on it is little."""
+    rate = bill.watched_from(work, prices, _LITTLE)
+    enough = (
+        f"and at most {_LITTLE:.0%} from {rate:,.1f} requests per second on"
+        if rate < math.inf
+        else f"and never at most {_LITTLE:.0%} here: keep a smaller share of the requests, or less of them"
+    )
+    return f"Capture and monitor cost {bill.watched_share(work, prices):.1%} of serving on demand, {enough}."
 
 
 def _as_json(  # noqa: PLR0913,PLR0917 - all that was reckoned
@@ -176,7 +191,16 @@ def _as_json(  # noqa: PLR0913,PLR0917 - all that was reckoned
         "scheduled_environments": list(scheduled),
         "provisioned_pays_at_use": bill.worthwhile_use(prices, work.architecture),
         "instance_pays_at_rps": bill.instance_break_even(work, prices),
+        **({"watching": _share_as_json(work, prices)} if work.monitor_minutes else {}),
         "conclusion": sentence,
+    }
+
+
+def _share_as_json(work: Workload, prices: Prices) -> dict[str, float | None]:
+    rate = bill.watched_from(work, prices, _LITTLE)
+    return {
+        "share_of_serving": bill.watched_share(work, prices),
+        f"at_most_{_LITTLE:g}_from_rps": rate if rate < math.inf else None,
     }
 
 

@@ -17,8 +17,8 @@ from handlers.monitor.pressed import NotWatchable
 from handlers.monitor.status import Change, Share, Status, decode, moment
 from handlers.monitor.store import PAGE, STATUS, Moved, Store
 
-# A schedule is an hour apart at most.
-_STALE_S = 70 * 60
+# Runs are an hour apart at most, and what has not changed is told again within an hour (handlers/monitor).
+_STALE_S = 2 * 3600
 _CHANGES = 5
 
 

@@ -84,12 +84,21 @@ class _Series:
     def find(self, namespace: str, name: str, dimensions: Dimensions) -> list[MetricDatumBase]:
         """The values of one metric."""
         with self._lock:
-            new = self._all[self._sorted :]
-            for datum in new:
-                labels = frozenset((str(label.name), str(label.value)) for label in datum.dimensions)
-                self._by_metric[datum.namespace, datum.name, labels].append(datum)
-            self._sorted += len(new)
-            return list(self._by_metric[namespace, name, frozenset(dimensions.items())])
+            self._sort()
+            return list(self._by_metric.get((namespace, name, frozenset(dimensions.items())), []))
+
+    def one_of_each(self) -> list[MetricDatumBase]:
+        """A value of every metric."""
+        with self._lock:
+            self._sort()
+            return [values[0] for values in self._by_metric.values()]
+
+    def _sort(self) -> None:
+        new = self._all[self._sorted :]
+        for datum in new:
+            labels = frozenset((str(label.name), str(label.value)) for label in datum.dimensions)
+            self._by_metric[datum.namespace, datum.name, labels].append(datum)
+        self._sorted += len(new)
 
 
 _series = lru_cache(_Series)
@@ -150,14 +159,26 @@ def _get_metric_data(
     return results
 
 
+def _get_filtered_metrics(
+    self: CloudWatchBackend, metric_name: str, namespace: str, dimensions: list[dict[str, str]]
+) -> list[MetricDatumBase]:
+    """Of ListMetrics: moto holds every value against every metric, minutes long after many requests."""
+    return [
+        datum
+        for datum in [*_series(self.region_name).one_of_each(), *self.aws_metric_data]
+        if datum.filter(namespace, metric_name, dimensions)
+    ]
+
+
 def _as_seen_by_clients(end: float) -> float:
     """A client's clock does not know of emulated time: who asks until now means the emulator's now."""
     return max(end, CLOCK.now()) if end >= datetime.now(UTC).timestamp() - 60 else end
 
 
 def install() -> None:
-    """Let moto answer GetMetricData from here, and live in emulated time."""
+    """Let moto answer GetMetricData and ListMetrics from here, and live in emulated time."""
     module: Any = models
     module.utcnow = CLOCK.utc
     patched: Any = CloudWatchBackend
     patched.get_metric_data = _get_metric_data
+    patched.get_filtered_metrics = _get_filtered_metrics

@@ -58,12 +58,10 @@ def _watching(stage: str, config: EndpointConfig) -> str:
     monitor = config.monitor
     assert monitor is not None  # noqa: S101 - see above
     watching = Watching(monitor.every_minutes, monitor.memory_mb, rolls_back=monitor.roll_back)
-    least = monthly_usd(watching, US_EAST_1)
-    most = monthly_usd(watching._replace(has_labels=True, has_original=True), US_EAST_1)
     return (
-        f"Watching {config.model.name} of the stage {stage} costs {least:.2f} USD a month, {most:.2f} with "
-        "labels and an original model (us-east-1), and a little for each captured request: see `coldpress "
-        "cost`.\n"
+        f"Watching {config.model.name} of the stage {stage} costs {monthly_usd(watching, US_EAST_1):.2f} USD "
+        "a month (us-east-1), and a little for each captured request; `coldpress cost --monitor` says which "
+        "share of serving it is.\n"
     )
 
 

@@ -215,12 +215,13 @@ class Quality(_Section, frozen=True, kw_only=True):
 class Monitor(_Section, frozen=True, kw_only=True):
     """A function that looks at captured requests ``every_minutes``, and the alarms that it raises.
 
+    Half an hour is for little traffic: of one request a second and the default ``capture.rate`` it finds 18.
     The original model, if it was pushed, answers a share of the captured requests as well. With
     ``roll_back`` the alarms on quality and agreement end a rollout in steps, as errors do. ``memory_mb``
     must hold the original model three times.
     """
 
-    every_minutes: Annotated[int, Meta(ge=1, le=60, description="it takes whole minutes from 1 to 60")] = 5
+    every_minutes: Annotated[int, Meta(ge=1, le=60, description="it takes whole minutes from 1 to 60")] = 30
     agreement_share: Annotated[
         float, Meta(ge=0, le=1, description="it takes a share of the captured requests, from 0 to 1")
     ] = 0.1
@@ -440,7 +441,7 @@ class _Serving(ApiConfig, frozen=True, kw_only=True):
         Annotated[Capture, Meta(description='it takes the share of requests to keep: {"rate": 0.01}')] | None
     ) = None
     monitor: (
-        Annotated[Monitor, Meta(description='it takes how often it looks: {"every_minutes": 5}')] | None
+        Annotated[Monitor, Meta(description='it takes how often it looks: {"every_minutes": 30}')] | None
     ) = None
 
 

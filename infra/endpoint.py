@@ -136,9 +136,7 @@ class ModelEndpoint(Construct):
             is_provisioned=config.provisioned_concurrency is not None,
             topic=topic,
         )
-        self._monitor_alarms = (
-            [] if monitor is None else MonitorAlarms(self, "MonitorAlarms", config=config, topic=topic).all
-        )
+        self._monitor_alarms = self._build_monitor_alarms(monitor, config, topic)
         self._dashboard = EndpointDashboard(
             self,
             "Overview",
@@ -146,7 +144,7 @@ class ModelEndpoint(Construct):
             model=config.model,
             alarms=self.alarms,
             shadow=None if shadow is None else shadow.function,
-            is_watched=monitor is not None,
+            monitor_logs=None if monitor is None else monitor.logs,
             memory_mb=config.memory_mb,
             dashboard=dashboard,
         )
@@ -294,6 +292,20 @@ class ModelEndpoint(Construct):
         # It looks at the new version from its first requests on, which a canary may hang on.
         self.alias.node.add_dependency(monitor)
         return monitor
+
+    def _build_monitor_alarms(
+        self, monitor: ModelMonitor | None, config: EndpointConfig, topic: sns.ITopic | None
+    ) -> list[cloudwatch.Alarm]:
+        if monitor is None or config.monitor is None:
+            return []
+        return MonitorAlarms(
+            self,
+            "MonitorAlarms",
+            config=config,
+            monitor=config.monitor,
+            function=monitor.function,
+            topic=topic,
+        ).all
 
     def _build_batch(self, config: EndpointConfig, key: kms.IKey | None) -> ModelBatch | None:
         if config.batch is None:

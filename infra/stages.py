@@ -43,6 +43,7 @@ _API_KEYS = set(ApiConfig.__struct_fields__)
 _PINS = ("version", "digest", "labels", "versions", "shadow")
 _MODEL_KEYS = _ENDPOINT_KEYS - _API_KEYS - {"model"} | {*_PINS, "throttling"}
 _LONGEST_SHIFT = 2_880  # minutes
+_OFTEN = 5  # minutes between a monitor's runs, soon enough for a canary that nobody waits an hour for
 _Kind = TypeVar("_Kind")
 
 
@@ -268,10 +269,11 @@ def _check_monitor(config: EndpointConfig, where: str) -> None:
     # alarm.
     needed = 6 + monitor.every_minutes
     if monitor.roll_back and (rollout.type == "all_at_once" or rollout.minutes < needed):
+        often = min(monitor.every_minutes, _OFTEN)
         raise InvalidConfig(
             f"{where}.roll_back sees a new version's requests after {needed} minutes, when the rollout is "
-            f'over: write "rollout": {{"type": "canary", "minutes": {2 * needed}}} beside monitor, or take '
-            "it out."
+            f'over: write "every_minutes": {often} there and "rollout": {{"type": "canary", "minutes": '
+            f"{2 * (6 + often)}}} beside monitor, or take it out."
         )
 
 

@@ -173,7 +173,7 @@ def show(manifest: Manifest, bundle: Path, cold: float, warm: float, seconds: fl
 def watch(deployment: Deployment, emulator: Emulator) -> bool:
     """Turn the monitor on, and send both kinds of lines: was the second kind noticed, and only that?"""
     # The answers, a score for each of 6,625 characters a step, are more than a record of Firehose takes.
-    deployment.change(capture={"rate": 1, "outputs": False}, monitor={})
+    deployment.change(capture={"rate": 1, "outputs": False}, monitor={"every_minutes": 5})
     deployment.deploy()
     client = Recogniser(deployment.output("EndpointUrl"), NAME, characters())
     clean = look(deployment, emulator, client, "clean", angle=0)

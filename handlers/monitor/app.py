@@ -1,8 +1,9 @@
 """Lambda's entry, for AWS's runtime client: ``handlers.monitor.app.handler``.
 
-EventBridge's schedule invokes it (infra/constructs/monitor.py). What comes out is a line of metrics a
+EventBridge's schedule invokes it (infra/constructs/monitor.py). What comes out is a line of the log a
 version, and in the captures' bucket the state, ``status.json`` and ``status.html``. Nothing of what was
-captured is in the log.
+captured is in the log. A run that cannot look, or finds that nobody asks any more, fails: an alarm watches
+Lambda's own count of that, which also sees a run that was killed.
 """
 
 import os
@@ -22,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from handlers.inference import log
 from handlers.monitor.job import Job, Settings
-from handlers.monitor.metrics import failure_line
+from handlers.monitor.metrics import problem_line
 
 # Before Lambda ends it, what was read must be saved, and an object that was begun be read to its end.
 _MARGIN_SECONDS = 60.0
@@ -30,7 +31,7 @@ _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"
 
 
 class RunFailed(Exception):
-    """A run failed; the message says by what, and where."""
+    """Nothing is known, or nobody asks; the message says why."""
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -39,21 +40,25 @@ def handler(event: dict[str, Any], context: Any) -> None:
     The time is that of the schedule, ``time`` of the event, else the clock's.
 
     Raises:
-        RunFailed: what nobody expected; without the words of others' exceptions, which may quote a payload.
+        RunFailed: there is trouble, or what nobody expected; without the words of others' exceptions, which
+            may quote a payload.
     """
     left = context.get_remaining_time_in_millis() / 1e3 if context is not None else 300.0
     due = time.monotonic() + max(left - _MARGIN_SECONDS, left / 2)
     settings = Settings.from_environment(os.environ)
+    job = Job(_client(), settings)
     try:
-        for line in Job(_client(), settings).run(_now(event), due):
+        for line in job.run(_now(event), due):
             sys.stdout.write(line + "\n")
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody must be told, and no payload
         code = f" {error.response['Error']['Code']}" if isinstance(error, ClientError) else ""
         why = f"{type(error).__name__}{code} at {log.place_of(error)}"
-        sys.stdout.write(failure_line(settings.model, settings.version, why) + "\n")
+        sys.stdout.write(problem_line(settings.model, settings.version, why) + "\n")
         raise RunFailed(why) from None
     finally:
         sys.stdout.flush()
+    if job.trouble:
+        raise RunFailed(job.trouble)
 
 
 def _now(event: dict[str, Any]) -> float:

@@ -13,7 +13,7 @@ import msgspec
 from bundle.errors import BundleError
 from bundle.manifest import Manifest
 from handlers.monitor import page
-from handlers.monitor.metrics import failure_line, line_of
+from handlers.monitor.metrics import line_of, problem_line
 from handlers.monitor.pressed import NotWatchable, Pressed, read_pressed
 from handlers.monitor.replay import Original
 from handlers.monitor.run import Limits, News, Run
@@ -23,6 +23,8 @@ from handlers.monitor.store import PAGE, STATUS, Moved, Store
 
 # The version before a deployment is watched as long as it is asked, as in a canary, and so much longer.
 _LINGERS_S = 3600.0
+# So long what a run has told stands where nothing has changed; `coldpress watch` reckons with it.
+_RETOLD_S = 3000.0
 _SHARE_OF_REPLAYS = 0.4
 _OTHERS = 5
 # A warm environment need not open it again.
@@ -64,9 +66,14 @@ class Settings(NamedTuple):
 
 
 class Job:
-    """What one invocation does."""
+    """What one invocation does.
+
+    Attributes:
+        trouble: why nothing is known of the version that is deployed, or nobody asks it; empty: all is well.
+    """
 
     def __init__(self, client: Any, settings: Settings) -> None:
+        self.trouble = ""
         self._client, self._settings = client, settings
         self._store = Store(client, settings.captures, settings.model)
 
@@ -104,14 +111,30 @@ class Job:
             news = run.work()
         except (NotWatchable, BundleError) as error:
             self._tell(unwatchable(settings.model, version, digest, now=now, why=str(error)))
-            yield failure_line(settings.model, version, str(error))
+            self._note(digest, str(error))
+            yield problem_line(settings.model, version, str(error))
             return
         except Moved:
             yield json.dumps({"model": settings.model, "version": version, "note": "another run was quicker"})
             return
         status = _status_of(news, pressed, now, others)
-        self._tell(status)
+        if not self._is_told(status):
+            self._tell(status)
+        if news.is_silent:
+            self._note(digest, "no requests come, when many should")
         yield line_of(status, news.counts)
+
+    def _note(self, digest: str, why: str) -> None:
+        """A version that was deployed before may be silent."""
+        if digest == self._settings.digest:
+            self.trouble = why
+
+    def _is_told(self, status: Status) -> bool:
+        """Whether the last run said the same, and not long ago: a put costs as much as twelve gets."""
+        last = self._status(status.digest)
+        if last is None or status.updated - last.updated > _RETOLD_S:
+            return False
+        return encode(msgspec.structs.replace(status, updated=last.updated)) == encode(last)
 
     def _tell(self, status: Status) -> None:
         self._store.put(status.digest, STATUS, encode(status), "application/json")

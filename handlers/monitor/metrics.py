@@ -1,4 +1,8 @@
-"""The line by which CloudWatch counts: numbers, a model's name and version, nothing of what was captured."""
+"""The line of a run: figures, a model's name and version, nothing of what was captured.
+
+CloudWatch bills a metric for every hour in which it gets a value. So only an alarm that stands is a metric;
+the figures are fields of the line, which the dashboard reads from the log.
+"""
 
 import json
 import time
@@ -13,54 +17,41 @@ _COUNTS = {
     "replayed": "Replayed",
 }
 _UNREADABLE = ("damaged", "other schema", "misfit", "cut")
+# Of the alarms that are metrics; who is silent lets the run fail, which Lambda counts for nothing.
+_METRICS = {"drift": "DriftAlarm", "quality": "QualityAlarm", "agreement": "AgreementAlarm"}
 
 
 def line_of(status: Status, counts: dict[str, float]) -> str:
-    """In CloudWatch's embedded metric format; ``counts`` are of this run.
-
-    A metric costs money in every month in which it has a value: those without one are left out, but for the
-    evidence and the alarms, which must say that all is well.
-    """
-    values: dict[str, float] = {
-        "DriftEvidence": min(status.drift, 1e6),
-        "DriftAlarm": float("drift" in status.alarms),
-        "Silent": float("silent" in status.alarms),
+    """In CloudWatch's embedded metric format where an alarm stands; ``counts`` are of this run."""
+    line: dict[str, Any] = {
+        "Model": status.model,
+        "Version": status.version,
+        "DriftEvidence": round(min(status.drift, 1e6), 4),
         "Captures": counts.get("read", 0.0),
     }
-    if status.quality.count:
-        values["QualityAlarm"] = float(status.quality.alarm)
-    if status.agreement.count:
-        values["AgreementAlarm"] = float(status.agreement.alarm)
-    for count, of, metric in (("labels", "right", "Accuracy"), ("replayed", "agreed", "Agreement")):
+    for count, of, figure in (("labels", "right", "Accuracy"), ("replayed", "agreed", "Agreement")):
         if counts.get(count):
-            values[metric] = counts.get(of, 0.0) / counts[count]
-    values.update({metric: counts[name] for name, metric in _COUNTS.items() if counts.get(name)})
+            line[figure] = counts.get(of, 0.0) / counts[count]
+    line.update({figure: counts[name] for name, figure in _COUNTS.items() if counts.get(name)})
     unreadable = sum(counts.get(name, 0.0) for name in _UNREADABLE)
     if unreadable:
-        values["CapturesUnreadable"] = unreadable
-    return _line(status.model, status.version, values)
+        line["CapturesUnreadable"] = unreadable
+    raised = [metric for name, metric in _METRICS.items() if name in status.alarms]
+    return json.dumps({**_embedded(raised), **line, **dict.fromkeys(raised, 1.0)})
 
 
-def failure_line(model: str, version: str, why: str) -> str:
-    """Of a run that could not look: who hears nothing must know it."""
-    return _line(model, version, {"Silent": 1.0}, Problem=why)
+def problem_line(model: str, version: str, why: str) -> str:
+    """Of a run that could not look, or has nobody to look at."""
+    return json.dumps({"Model": model, "Version": version, "Problem": why})
 
 
-def _line(model: str, version: str, values: dict[str, float], **beside: str) -> str:
+def _embedded(metrics: list[str]) -> dict[str, Any]:
+    """What makes the line one of metrics."""
+    if not metrics:
+        return {}
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["Model", "Version"]],
-        "Metrics": [{"Name": name, "Unit": _unit(name)} for name in values],
+        "Metrics": [{"Name": name, "Unit": "None"} for name in metrics],
     }
-    line: dict[str, Any] = {
-        "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
-        "Model": model,
-        "Version": version,
-        **values,
-        **beside,
-    }
-    return json.dumps(line)
-
-
-def _unit(name: str) -> str:
-    return "Count" if name in ("Captures", "CapturesUnreadable", "Labels", "Replayed") else "None"
+    return {"_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}}

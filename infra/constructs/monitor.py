@@ -6,6 +6,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -24,6 +25,8 @@ from infra.constructs.service_role import ServiceRole
 # one.
 _TIMEOUT = Duration.minutes(4)
 _READ = ("captures", "labels", "monitor")
+# An alarm stands so many runs longer than it is told: one of them may be late, or fail.
+RUNS = 3
 
 
 class ModelMonitor(Construct):
@@ -35,6 +38,7 @@ class ModelMonitor(Construct):
 
     Attributes:
         function: the function.
+        logs: where it writes a line a run (handlers/monitor/metrics.py).
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -54,6 +58,7 @@ class ModelMonitor(Construct):
         capture = config.capture
         assert capture is not None  # noqa: S101 - infra/stages.py has seen to it
         self._model, self._captures = config.model.name, captures
+        self.logs = log_group
         role = self._build_role(bucket, key)
         log_group.let_write(role)
         self.function = build_companion_function(
@@ -118,9 +123,9 @@ class ModelMonitor(Construct):
 class MonitorAlarms(Construct):
     """Alarms on what the monitor says; their names begin with the stack's and the model's.
 
-    A run says of drift and silence whether all is well; in between nothing is said, so missing data change
-    nothing. Of quality and agreement it says so as soon as there are labels, or an original: until then all
-    is well, and from then on the last three runs count.
+    A metric costs money in every hour in which it gets a value. So what is watched has one only while
+    something is wrong, then from every run; without one in the last three runs all is well. Silence is told
+    by a run that fails, which Lambda counts for nothing, of every run: between two of them nothing changes.
 
     - drift: requests or answers are not what they were when the model was pressed.
     - quality: less of the labelled requests is right than was verified.
@@ -128,46 +133,62 @@ class MonitorAlarms(Construct):
     - silent: no requests come where many should, or a run failed, so that nothing is known.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only
         self,
         scope: Construct,
         construct_id: str,
         *,
         config: EndpointConfig,
+        monitor: Monitor,
+        function: lambda_.IFunction,
         topic: sns.ITopic | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config, self._topic = config, topic
         see = f"See `coldpress watch {Stack.of(self).stack_name}`."
+        told = {
+            "Drift": ("DriftAlarm", f"Requests or answers have changed. {see}"),
+            "Quality": ("QualityAlarm", f"Less is right than was verified. {see}"),
+            "Agreement": ("AgreementAlarm", f"Less agrees with the original model. {see}"),
+        }
+        model = {"Model": config.model.name, "Version": str(config.model.version)}
         self.all = [
-            self._build("Drift", "DriftAlarm", f"Requests or answers have changed. {see}"),
-            self._build("Quality", "QualityAlarm", f"Less is right than was verified. {see}", runs=3),
-            self._build("Agreement", "AgreementAlarm", f"Less agrees with the original model. {see}", runs=3),
-            self._build("Silent", "Silent", f"No requests come, or the monitor fails. {see}"),
+            self._build(
+                name,
+                # Without a label, for which CDK would make a metric of metrics.
+                cloudwatch.Metric(
+                    namespace=NAMESPACE,
+                    metric_name=metric,
+                    dimensions_map=model,
+                    statistic="Maximum",
+                    period=Duration.minutes(RUNS * monitor.every_minutes),
+                ),
+                description,
+                cloudwatch.TreatMissingData.NOT_BREACHING,
+            )
+            for name, (metric, description) in told.items()
         ]
+        failures = function.metric_errors(period=Duration.minutes(1), statistic="Maximum")
+        failed = f"No requests come, or the monitor fails. {see}"
+        self.all.append(self._build("Silent", failures, failed, cloudwatch.TreatMissingData.IGNORE))
 
-    def _build(self, name: str, metric: str, description: str, runs: int = 0) -> cloudwatch.Alarm:
-        model, monitor = self._config.model, self._config.monitor
-        assert monitor is not None  # noqa: S101 - see ModelEndpoint
+    def _build(
+        self,
+        name: str,
+        metric: cloudwatch.Metric,
+        description: str,
+        missing: cloudwatch.TreatMissingData,
+    ) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
             name,
-            alarm_name=f"{Stack.of(self).stack_name}-{model.name}-{name.lower()}",
+            alarm_name=f"{Stack.of(self).stack_name}-{self._config.model.name}-{name.lower()}",
             alarm_description=description,
-            # Without a label, for which CDK would make a metric of metrics.
-            metric=cloudwatch.Metric(
-                namespace=NAMESPACE,
-                metric_name=metric,
-                dimensions_map={"Model": model.name, "Version": str(model.version)},
-                statistic="Maximum",
-                period=Duration.minutes(runs * monitor.every_minutes or 1),
-            ),
+            metric=metric,
             threshold=1,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING
-            if runs
-            else cloudwatch.TreatMissingData.IGNORE,
+            treat_missing_data=missing,
         )
         if self._topic is not None:
             alarm.add_alarm_action(actions.SnsAction(self._topic))

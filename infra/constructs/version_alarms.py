@@ -7,6 +7,7 @@ from constructs import Construct
 
 from infra.config import EndpointConfig
 from infra.constructs.metrics import NAMESPACE
+from infra.constructs.monitor import RUNS
 
 
 class VersionAlarms(Construct):
@@ -60,7 +61,7 @@ class VersionAlarms(Construct):
             self.all += [
                 self._build_alarm(
                     name,
-                    _metric(NAMESPACE, metric, "Maximum", model, minutes=3 * config.monitor.every_minutes),
+                    _metric(NAMESPACE, metric, "Maximum", model, minutes=RUNS * config.monitor.every_minutes),
                     threshold=1,
                 )
                 for name, metric in (("Quality", "QualityAlarm"), ("Agreement", "AgreementAlarm"))

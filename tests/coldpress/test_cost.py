@@ -15,7 +15,7 @@ from coldpress import bill
 from coldpress.bill import Workload
 from coldpress.main import main
 from coldpress.prices import Price, prices_of, table
-from infra.config import Capture
+from infra.config import Capture, Monitor
 
 RATES = st.lists(st.floats(0, 500), min_size=24, max_size=24)
 WORK = Workload(
@@ -92,23 +92,41 @@ def test_capturing_at_the_default_rate_costs_less_than_a_hundredth(
 
 def test_a_monitor_is_what_one_reckons_by_hand() -> None:
     prices = prices_of("us-east-1")
-    cost = bill.on_demand(replace(WORK, capture=0.1, monitor_minutes=5), prices)
-    runs, captured = 8_760, 2_628_000 * 0.1
-    wanted = runs * (0.20 / 1e6 + 6 * 5e-6 + 5 * 4e-7) + 10 * 0.30 + 4 * 0.10
-    wanted += (runs * 1.0 + captured * 0.0003) * 0.0000166667
+    cost = bill.on_demand(replace(WORK, capture=0.1, monitor_minutes=30), prices)
+    runs, captured = 1_460, 2_628_000 * 0.1
+    wanted = runs * (0.20 / 1e6 + 6 * 5e-6 + 10 * 4e-7) + 4 * 0.10
+    wanted += (runs * 2.0 + captured * 0.0003) * 0.0000166667
     assert cost.pop("monitor") == pytest.approx(wanted)
     assert cost == bill.on_demand(replace(WORK, capture=0.1), prices)
 
 
-@pytest.mark.parametrize(("rate", "most"), [(1, 0.5), (10, 0.06), (32, 0.02), (500, 0.002)])
-def test_watching_costs_less_than_a_fiftieth_from_32_requests_a_second_on(rate: float, most: float) -> None:
-    """A model of 12 ms and bodies of 2 KB; below, it is 3.73 USD, whatever the traffic."""
+@pytest.mark.parametrize(("rate", "most"), [(0.01, 0.1), (1, 0.045), (3.5, 0.02), (100, 0.006)])
+def test_watching_costs_less_than_a_fiftieth_from_4_requests_a_second_on(rate: float, most: float) -> None:
+    """A model of 12 ms, bodies of 2 KB and the defaults; below, it is 0.50 USD, whatever the traffic."""
     work = replace(
         WORK, rates=[rate] * 24, duration_ms=12, request_bytes=2000, response_bytes=2000, memory_mb=1769
     )
-    work = replace(work, capture=Capture().rate, monitor_minutes=5)
-    cost = bill.on_demand(work, prices_of("us-east-1"))
-    assert cost["monitor"] < most * (bill.total(cost) - cost["monitor"] - cost["capture"])
+    work = replace(work, capture=Capture().rate, monitor_minutes=Monitor().every_minutes)
+    prices = prices_of("us-east-1")
+    cost = bill.on_demand(work, prices)
+    serving = bill.total(cost) - cost["monitor"] - cost["capture"]
+    assert bill.watched_share(work, prices) == pytest.approx((cost["monitor"] + cost["capture"]) / serving)
+    assert bill.watched_share(work, prices) < most
+    assert bill.watched_from(work, prices, 0.02) < 3.5
+
+
+def test_the_command_says_from_how_much_traffic_watching_is_little(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = ["cost", "--rps", "1", "--duration-ms", "12", "--init-ms", "1000", "--monitor"]
+    assert main([*work, "--capture", "0.01", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rate = told["watching"]["at_most_0.02_from_rps"]
+    assert f"at most 2% from {rate:,.1f} requests per second on" in told["conclusion"]
+    assert main([*work, "--capture", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["watching"]["at_most_0.02_from_rps"] is None
+    assert "never at most 2% here" in told["conclusion"]
 
 
 def test_provisioned_is_what_one_reckons_by_hand() -> None:

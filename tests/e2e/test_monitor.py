@@ -44,7 +44,7 @@ class Watched:
                 "provisioned_concurrency": None,
                 "throttling": FAST,
                 "capture": {"rate": 1},
-                "monitor": {"agreement_share": 0.2},
+                "monitor": {"every_minutes": 5, "agreement_share": 0.2},
                 "rollout": {"type": "all_at_once"},
                 **settings,
             }
@@ -201,7 +201,7 @@ def test_a_canary_that_is_less_often_right_is_rolled_back(
     stage = watched(
         "worse",
         rollout={"type": "canary", "percent": 50, "minutes": 60},
-        monitor={"roll_back": True},
+        monitor={"every_minutes": 5, "roll_back": True},
     )
     stage.push()
     stage.deployment.deploy()

@@ -46,7 +46,7 @@ def test_ten_models_with_all_that_can_be_asked_for_still_fit(
             "rollout": {"type": "canary", "minutes": 15},
             "batch": {"buckets": ["my-data"]},
             "capture": {"rate": 0.1},
-            "monitor": {"roll_back": True},
+            "monitor": {"every_minutes": 5, "roll_back": True},
             "cors": {"origins": ["https://app.example.com"]},
             "alarms": {"email": "on-call@example.com"},
             "budget": {"monthly_usd": 100},

@@ -1,6 +1,7 @@
 """The scheduled monitor, what it may do, and its alarms, read from the template."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,16 @@ STAGE = {
 }
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 ROLE = "reads bundles, captures and labels of ocr, writes its state"
+FIGURES = {
+    "DriftEvidence",
+    "Accuracy",
+    "Agreement",
+    "Captures",
+    "CapturesUnreadable",
+    "Labels",
+    "Replayed",
+    "Problem",
+}
 Synthesise = Callable[..., Any]
 
 
@@ -58,7 +69,7 @@ def test_the_function_knows_what_it_watches_and_is_invoked_on_schedule(template:
         body["Properties"]["Targets"][0]["Arn"]["Fn::GetAtt"][0]: body["Properties"]["ScheduleExpression"]
         for body in template.all("AWS::Events::Rule").values()
     }
-    assert rules == {name: "rate(10 minutes)", function_of(template, "layout")[0]: "rate(5 minutes)"}
+    assert rules == {name: "rate(10 minutes)", function_of(template, "layout")[0]: "rate(30 minutes)"}
 
 
 def test_nothing_watches_unasked(template: Any) -> None:
@@ -101,16 +112,21 @@ def test_the_alarms_are_named_and_tell_the_topic(template: Any) -> None:
         "drift": "DriftAlarm",
         "quality": "QualityAlarm",
         "agreement": "AgreementAlarm",
-        "silent": "Silent",
+        "silent": "Errors",
     }
     for alarm in alarms.values():
         assert alarm["AlarmActions"] == [{"Ref": topic}]
+        assert alarm["OKActions"] == [{"Ref": topic}]
         assert alarm["Threshold"] == 1
-        is_late = alarm["MetricName"] in ("QualityAlarm", "AgreementAlarm")
-        wanted = ("notBreaching", 3 * 10 * 60) if is_late else ("ignore", 60)
+        # Metrics are sent while something is wrong; Lambda tells of every run.
+        wanted = ("ignore", 60) if alarm["MetricName"] == "Errors" else ("notBreaching", 3 * 10 * 60)
         assert (alarm["TreatMissingData"], alarm["Period"]) == wanted
     dimensions = {entry["Name"]: entry["Value"] for entry in alarms["coldpress-dev-ocr-drift"]["Dimensions"]}
     assert dimensions == {"Model": "ocr", "Version": "3"}
+    name, _ = function_of(template, "ocr")
+    assert alarms["coldpress-dev-ocr-silent"]["Dimensions"] == [
+        {"Name": "FunctionName", "Value": {"Ref": name}}
+    ]
 
 
 def test_quality_and_agreement_end_a_rollout_where_they_may(template: Any) -> None:
@@ -146,13 +162,23 @@ def test_what_it_knows_goes_with_the_captures(template: Any) -> None:
     assert kept["monitor/model=ocr/"] == kept["captures/model=ocr/"] == 30
 
 
-def test_the_dashboard_has_a_line_a_version(template: Any) -> None:
-    body = template.properties("AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
-    text = "".join(part if isinstance(part, str) else "token" for part in body)
-    titles = [one["properties"].get("title") for one in json.loads(text)["widgets"] if one["type"] != "text"]
-    assert titles.count("Evidence of drift, by version (1 is an alarm)") == 2
+def test_the_dashboard_reads_the_monitors_figures_from_its_log(template: Any) -> None:
+    (body,) = template.all("AWS::CloudWatch::Dashboard").values()
+    parts = body["Properties"]["DashboardBody"]["Fn::Join"][1]
+    text = "".join(part if isinstance(part, str) else str(part.get("Ref", "token")) for part in parts)
+    widgets = [one["properties"] for one in json.loads(text)["widgets"]]
+    titles = [one.get("title") for one in widgets]
+    assert titles.count("Evidence of drift of version 3 (1 is an alarm)") == 2
+    assert titles.count("Requests, by version") == 2
     assert titles.count("Lambda's cost of 1,000 requests on demand (USD)") == 2
-    assert r"MetricName=\"DriftEvidence\"" in text
+    queries = [one["query"] for one in widgets if "query" in one]
+    (logs,) = [name for name in template.all("AWS::Logs::LogGroup") if name.startswith("MonitorLogs")]
+    assert len(queries) == 6
+    assert all(query.startswith(f"SOURCE '{logs}' | filter Model = '") for query in queries)
+    # A field that no line has would be a widget without a curve.
+    shown = {name for query in queries for name in re.findall(r"\((\w+)[ )*]", query)}
+    assert shown <= {*FIGURES, "timestamp", "30m"}
+    assert {"DriftEvidence", "Accuracy", "Agreement", "Captures"} <= shown
 
 
 @pytest.mark.parametrize(
@@ -166,15 +192,16 @@ def test_the_dashboard_has_a_line_a_version(template: Any) -> None:
             {"monitor": {"quality": {"max_drop": 1}}},
             "monitor.quality.max_drop is 1, but it takes a share from 0 up to below 1.",
         ),
-        ({"monitor": True}, 'monitor is true, but it takes how often it looks: {"every_minutes": 5}.'),
+        ({"monitor": True}, 'monitor is true, but it takes how often it looks: {"every_minutes": 30}.'),
         (
             {"capture": None, "monitor": {}},
             'monitor looks at captured requests, and none are kept: write "capture": {} beside it.',
         ),
         (
             {"monitor": {"roll_back": True}},
-            "monitor.roll_back sees a new version's requests after 11 minutes, when the rollout is over: "
-            'write "rollout": {"type": "canary", "minutes": 22} beside monitor, or take it out.',
+            "monitor.roll_back sees a new version's requests after 36 minutes, when the rollout is over: "
+            'write "every_minutes": 5 there and "rollout": {"type": "canary", "minutes": 22} beside monitor, '
+            "or take it out.",
         ),
     ],
 )
@@ -190,8 +217,7 @@ def test_synthesis_says_what_watching_costs(
 ) -> None:
     synthesise({"model": {"name": "costly", "digest": DIGEST}, "capture": {}, "monitor": {}})
     told = capsys.readouterr().err
-    assert "Watching costly of the stage dev costs" in told
-    assert "USD a month" in told
+    assert "Watching costly of the stage dev costs 0.50 USD a month" in told
 
 
 def test_it_reckons_with_the_prices_of_the_table_and_the_alarms_of_the_template(template: Any) -> None:
@@ -200,7 +226,6 @@ def test_it_reckons_with_the_prices_of_the_table_and_the_alarms_of_the_template(
         cost.Rates(
             request=prices.lambda_request.of(1),
             gb_second=prices.lambda_x86_64.of(1),
-            metric=prices.metric.of(1),
             alarm=prices.alarm.of(1),
             put=prices.s3_put.of(1),
             get=prices.s3_get.of(1),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,36 @@ from handlers.monitor.store import PAGE, STATE, Moved, Store
 from tests.handlers.monitor.world import CAPTURES, NAME, NOON, World, answers, draw
 
 
+def raised(line: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a line, by which alarms go."""
+    (directive,) = line["_aws"]["CloudWatchMetrics"] if "_aws" in line else [{"Metrics": []}]
+    return {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+
+
 def test_clean_requests_are_right(world: World) -> None:
     world.push()
     world.put(world.lines(draw(world.rng, 1000)))
     (line,) = world.run()
     status = world.status()
-    assert (line["Captures"], line["DriftAlarm"], line["Silent"]) == (1000, 0, 0)
+    assert (line["Captures"], world.trouble) == (1000, "")
+    assert "_aws" not in line  # no metric, which would cost, while all is well
     assert (status.right, status.alarms, status.requests) == (True, [], 1000)
     assert status.sentence.startswith("Yes: 1,000 requests since 2026-11-29")
     assert b"Yes: 1,000 requests" in world.read(PAGE)
+
+
+def test_a_run_that_finds_nothing_new_puts_nothing_and_is_told_once_an_hour(world: World) -> None:
+    world.push()
+    world.put(world.lines(draw(world.rng, 100)))
+    world.run()
+    kinds: list[str] = []
+    world.client.meta.events.register("before-call.s3", lambda model, **_: kinds.append(model.name))
+    world.run(pass_s=1800)
+    assert set(kinds) <= {"ListObjectsV2", "GetObject"}
+    assert kinds.count("ListObjectsV2") <= 3
+    assert world.status().updated == NOON + 300
+    world.run(pass_s=1800)
+    assert world.status().updated == world.now
 
 
 def test_a_unit_change_is_named_with_its_requests(world: World) -> None:
@@ -33,7 +55,7 @@ def test_a_unit_change_is_named_with_its_requests(world: World) -> None:
     world.put(world.lines(wrong, prefix="wrong"))
     (line,) = world.run()
     status = world.status()
-    assert (line["DriftAlarm"], status.right, status.alarms) == (1, False, ["drift"])
+    assert (raised(line), status.right, status.alarms) == ({"DriftAlarm": 1}, False, ["drift"])
     assert status.changes[0].feature == "x[1]"
     assert "x[1] is wider since 2026-11-29 12:0" in status.sentence
     assert status.examples
@@ -152,7 +174,7 @@ def test_labels_say_how_often_it_is_right(world: World) -> None:
     world.run()
     world.label({f"r-{number}": int(truth[number]) for number in range(600)})
     (line,) = world.run()
-    assert (line["Labels"], line["Accuracy"], line["QualityAlarm"]) == (600, pytest.approx(0.9), 0)
+    assert (line["Labels"], line["Accuracy"], raised(line)) == (600, pytest.approx(0.9), {})
     assert world.status().quality.lately == pytest.approx(0.9, abs=0.01)
     world.label({f"r-{number}": int(truth[number]) for number in range(500, 600)} | {"nobody": 1})
     (line,) = world.run()
@@ -171,7 +193,9 @@ def test_worse_answers_raise_the_quality_alarm(world: World) -> None:
     world.put(world.lines(x))
     (line,) = world.run()
     status = world.status()
-    assert (line["QualityAlarm"], line["Accuracy"], status.alarms) == (1, 0, ["quality"])
+    assert (raised(line), line["Accuracy"], status.alarms) == ({"QualityAlarm": 1}, 0, ["quality"])
+    # An alarm that stands is told by each run, also by those that find nothing new.
+    assert [raised(line) for line in world.run()] == [{"QualityAlarm": 1}]
     assert status.sentence.startswith("No: 0.0% of the labelled requests are right lately, and 90.0% should")
 
 
@@ -186,10 +210,10 @@ def test_the_original_is_asked_as_well(world: World) -> None:
     world.put(world.lines(x))
     (line,) = world.run(agreement_share=0.5)
     assert 150 < line["Replayed"] < 250
-    assert (line["Agreement"], line["AgreementAlarm"]) == (1, 0)
+    assert (line["Agreement"], raised(line)) == (1, {})
     world.put(world.lines(x, answers(x, -np.eye(4, 3)), prefix="other"))
     (line,) = world.run(agreement_share=0.5)
-    assert line["AgreementAlarm"] == 1
+    assert raised(line)["AgreementAlarm"] == 1
     assert "agreement" in world.status().alarms
     assert "agree with the original model lately" in world.status().sentence
 
@@ -229,14 +253,14 @@ def test_what_is_redacted_is_no_drift_and_the_rest_is_watched(world: World) -> N
     world.put([redact(line) for line in world.lines(draw(world.rng, 600))])
     (line,) = world.run(scope=scope, agreement_share=1.0)
     status = world.status()
-    assert (line["DriftAlarm"], status.right, status.findings) == (0, True, [])
+    assert (raised(line), status.right, status.findings) == ({}, True, [])
     assert "redacted" in status.agreement.unknown
     assert status.quality.unknown == "the model predicts no classes"
     wrong = draw(world.rng, 200)
     wrong[:, 2] += 4
     world.put([redact(line) for line in world.lines(wrong, prefix="wrong")])
     (line,) = world.run(scope=scope)
-    assert (line["DriftAlarm"], world.status().changes[0].feature) == (1, "x[2]")
+    assert (raised(line), world.status().changes[0].feature) == ({"DriftAlarm": 1}, "x[2]")
 
 
 @pytest.mark.parametrize(("side", "other"), [("inputs", "outputs"), ("outputs", "inputs")])
@@ -251,37 +275,37 @@ def test_one_side_alone_is_watched(world: World, side: str, other: str) -> None:
 
     world.put(kept(world.lines(draw(world.rng, 400))))
     (line,) = world.run(scope=scope, agreement_share=1.0)
-    assert (line["Captures"], line["DriftAlarm"]) == (400, 0)
+    assert (line["Captures"], raised(line)) == (400, {})
     assert world.status().agreement.unknown == "inputs and answers are not both kept"
     world.put(kept(world.lines(draw(world.rng, 300) + 4, prefix="wrong")))
     (line,) = world.run(scope=scope)
-    assert (line.get("CapturesUnreadable", 0), line["DriftAlarm"]) == (0, 1)
+    assert (line.get("CapturesUnreadable", 0), raised(line)) == (0, {"DriftAlarm": 1})
     # All is kept from now on: that is another baseline, and watching begins anew.
     world.put(world.lines(draw(world.rng, 100), prefix="whole"))
     (line,) = world.run()
-    assert (line["DriftAlarm"], world.status().requests) == (0, 100)
+    assert (raised(line), world.status().requests) == ({}, 100)
 
 
 def test_where_all_is_redacted_nothing_is_watched_and_that_is_said(world: World) -> None:
     world.push()
     (line,) = world.run(scope=Scope(redacted=("x", "p")))
-    assert line["Silent"] == 1
     assert "nothing that could be watched is kept" in line["Problem"]
+    assert world.trouble == line["Problem"]
 
 
 def test_silence_is_told_and_over_with_the_next_request(world: World) -> None:
     world.push()
     world.put(world.lines(draw(world.rng, 500)))
-    (line,) = world.run(pass_s=6 * 3600)
-    assert line["Silent"] == 0  # who knows what is usual here?
+    world.run(pass_s=6 * 3600)
+    assert not world.trouble  # who knows what is usual here?
     for day in range(1, 9):
         world.put(world.lines(draw(world.rng, 200), prefix=f"day{day}", at=NOON + 3600 - day * 86_400))
-    (line,) = world.run()
-    assert line["Silent"] == 1
+    world.run()
+    assert world.trouble == "no requests come, when many should"
     assert "no request has come since 2026-11-29 12:00 UTC" in world.status().sentence
     world.put(world.lines(draw(world.rng, 10), prefix="again"))
-    (line,) = world.run(pass_s=60)
-    assert line["Silent"] == 0
+    world.run(pass_s=60)
+    assert not world.trouble
 
 
 def test_nothing_captured_is_in_the_log(world: World) -> None:
@@ -295,7 +319,7 @@ def test_a_bundle_without_a_baseline_is_said_to_be_one(world: World) -> None:
     digest = world.push()
     world.client.put_object(Bucket="registry", Key=f"models/{NAME}/{digest}/baseline.json", Body=b"{}")
     (line,) = world.run()
-    assert (line["Silent"], "is not what was pushed" in line["Problem"]) == (1, True)
+    assert (world.trouble, "is not what was pushed" in line["Problem"]) == (line["Problem"], True)
     assert world.status().sentence.startswith("Unknown: baseline.json of")
 
 
@@ -305,7 +329,7 @@ def test_a_state_that_is_damaged_is_said_to_be(world: World) -> None:
     key = f"monitor/model={NAME}/{world.settings.digest}/{STATE}"
     world.client.put_object(Bucket=CAPTURES, Key=key, Body=b"no state")
     (line,) = world.run()
-    assert (line["Silent"], "--begin-anew" in line["Problem"]) == (1, True)
+    assert (world.trouble, "--begin-anew" in line["Problem"]) == (line["Problem"], True)
 
 
 def test_a_state_is_saved_in_place_of_the_one_that_was_read_only(world: World) -> None:
@@ -346,5 +370,9 @@ def test_lambda_s_entry_runs_at_the_schedule_s_time_and_says_when_it_fails(
     with pytest.raises(app.RunFailed, match=r"^KeyError at ") as error:
         app.handler({}, None)
     said = capsys.readouterr().out
-    assert json.loads(said)["Silent"] == 1
+    assert json.loads(said)["Problem"] == str(error.value)
     assert "planted" not in said + str(error.value)
+    # What a run finds to be in trouble fails as well: Lambda's count of failures is what the alarm watches.
+    monkeypatch.setenv("COLDPRESS_CAPTURE_REDACT", '["x", "p"]')
+    with pytest.raises(app.RunFailed, match="nothing that could be watched is kept"):
+        app.handler({}, None)

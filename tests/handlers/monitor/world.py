@@ -58,6 +58,7 @@ class World:
         self.rng = np.random.default_rng(7)
         self.now = NOON
         self._objects = 0
+        self.trouble = ""
         self.settings = Settings(NAME, "1", "", REGISTRY, CAPTURES, 1.0, Scope(), 0.0, 0.0, 1024)
 
     def push(self, version: str = "1", *, original: bool = False, **told: Any) -> str:
@@ -132,7 +133,9 @@ class World:
         """One run of the schedule, and what it says to the log."""
         self.now += pass_s
         job = Job(self.client, self.settings._replace(**settings))
-        return [json.loads(line) for line in job.run(self.now, time.monotonic() + seconds)]
+        lines = [json.loads(line) for line in job.run(self.now, time.monotonic() + seconds)]
+        self.trouble = job.trouble
+        return lines
 
     def status(self, digest: str = "") -> Status:
         return decode(self.read(STATUS, digest))
