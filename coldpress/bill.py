@@ -23,8 +23,11 @@ _LOG_BYTES = 330 + 490 + 480 + 5 * 26
 ALARMS, METRICS, DASHBOARDS = 7, 5, 1
 SHADOW_METRICS = 7
 # Of a captured request: what its record has around the tensors, which are taken to be as large as request
-# and answer; the steps that Firehose bills; how long its sending is taken to last. An object is put so often.
-_RECORD_BYTES, _RECORD_STEP_BYTES, _SENDING_MS, _OBJECT_SECONDS = 350, 5 * 1024, 10, 300
+# and answer; which share of it is left by gzip, and how long that takes (measured with a photo of bytes;
+# of floats half of it is left); the steps that Firehose bills; how long its sending is taken to last. An
+# object is put so often.
+_RECORD_BYTES, _GZIPPED_SHARE, _GZIP_S_PER_BYTE = 350, 0.6, 2e-8
+_RECORD_STEP_BYTES, _SENDING_MS, _OBJECT_SECONDS = 5 * 1024, 10, 300
 _INSTANCE_VCPUS, _INSTANCE_USE = 2, 0.7
 _IMAGE_GB = 0.25
 SAGEMAKER_MAX_GB = 6
@@ -243,17 +246,16 @@ def _shadow(work: Workload, prices: Prices) -> float:
 
 
 def _capture(work: Workload, prices: Prices) -> float:
-    """Records of Firehose, the time that the function is billed for their sending, and a month in S3.
-
-    What is stored is gzipped, and taken as if it were not.
-    """
+    """Records of Firehose, the time that the function is billed for them, and a month in S3."""
     records = work.requests * work.capture
-    record_bytes = _RECORD_BYTES + work.request_bytes + work.response_bytes
+    plain_bytes = _RECORD_BYTES + work.request_bytes + work.response_bytes
+    record_bytes = plain_bytes * _GZIPPED_SHARE
+    seconds = _SENDING_MS / 1e3 + plain_bytes * _GZIP_S_PER_BYTE
     billed = math.ceil(record_bytes / _RECORD_STEP_BYTES) * _RECORD_STEP_BYTES
     objects = min(records, _MONTH_SECONDS / _OBJECT_SECONDS)
     return (
         prices.firehose.of(records * billed / 1024**3)
-        + prices.duration(work.architecture).of(records * _SENDING_MS / 1e3 * work.memory_gb)
+        + prices.duration(work.architecture).of(records * seconds * work.memory_gb)
         + prices.s3_put.of(objects)
         + prices.s3_storage.of(records * record_bytes / _GB)
     )

@@ -1,4 +1,4 @@
-"""Firehose: records gathered over emulated time into gzipped objects, under names that say when they came."""
+"""Firehose: records gathered over emulated time into objects, under names that say when they came."""
 
 import gzip
 import logging
@@ -79,9 +79,11 @@ def _deliver(region: str, name: str, destination: dict[str, Any]) -> None:
     content = b"".join(buffer.records)
     moment = datetime.fromtimestamp(buffer.since, UTC)
     prefix = evaluate(destination.get("Prefix") or "", moment)
-    key = f"{prefix}{name}-1-{moment:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}"
-    if destination.get("CompressionFormat") == "GZIP":
-        key, content = f"{key}.gz", gzip.compress(content)
+    is_gzip = destination.get("CompressionFormat") == "GZIP"
+    extension = destination.get("FileExtension") or ".gz" * is_gzip
+    key = f"{prefix}{name}-1-{moment:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}{extension}"
+    if is_gzip:
+        content = gzip.compress(content)
     bucket = destination["BucketARN"].rpartition(":")[2]
     try:
         client("s3", region).put_object(Bucket=bucket, Key=key, Body=content)

@@ -38,8 +38,9 @@ class CaptureBucket(Construct):
 
 
 class ModelCapture(Construct):
-    """Gathers a model's captured requests into objects: ``captures/model=NAME/date=…/hour=…/``, gzipped.
+    """Gathers a model's captured requests into objects: ``captures/model=NAME/date=…/hour=…/``.
 
+    Each is gzipped when it comes (handlers/inference/capture.py), and so the objects are.
     What cannot be delivered as it should goes below ``capture-errors/model=NAME/``; ground truth is put below
     ``labels/model=NAME/`` by `coldpress label`. All three expire after ``capture.retention_days``.
 
@@ -115,7 +116,8 @@ class ModelCapture(Construct):
                 buffering_hints=kind.BufferingHintsProperty(
                     interval_in_seconds=_BUFFER_SECONDS, size_in_m_bs=_BUFFER_MB
                 ),
-                compression_format="GZIP",
+                compression_format="UNCOMPRESSED",
+                file_extension=".gz",
             ),
         )
 

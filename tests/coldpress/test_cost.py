@@ -72,9 +72,9 @@ def test_a_capture_is_what_one_reckons_by_hand() -> None:
     requests = 2_628_000 * 0.1
     prices = prices_of("us-east-1")
     cost = bill.on_demand(replace(WORK, capture=0.1), prices)
-    # A record of 2,350 bytes counts as 5 KB; 8,760 objects are put in a month.
-    wanted = requests * 5120 / 1024**3 * 0.029 + requests * 0.01 * 2 * 0.0000166667
-    wanted += 8_760 * 5e-6 + requests * 2350 / 1e9 * 0.023
+    # A record of 2,350 bytes, of which 1,410 are left, counts as 5 KB; 8,760 objects are put in a month.
+    wanted = requests * 5120 / 1024**3 * 0.029 + requests * (0.01 + 2350 * 2e-8) * 2 * 0.0000166667
+    wanted += 8_760 * 5e-6 + requests * 1410 / 1e9 * 0.023
     assert cost.pop("capture") == pytest.approx(wanted)
     assert cost == bill.on_demand(WORK, prices)
 

@@ -84,6 +84,17 @@ def test_records_wait_and_are_delivered_together(gathered: Gathered) -> None:
     assert sorted(gathered.objects.values()) == [b"one\ntwo\n", b"three\n"]
 
 
+def test_records_that_come_gzipped_are_put_behind_each_other(gathered: Gathered) -> None:
+    asked = template(CompressionFormat="UNCOMPRESSED", FileExtension=".gz")
+    gathered.stack.create(asked)
+    assert compare(gathered.stack.name, {"Resources": asked}, gathered.stack.cloudformation) == []
+    gathered.put(gzip.compress(b"one\n"), gzip.compress(b"two\n"))
+    gathered.stack.emulator.advance(180)
+    ((key, content),) = gathered.objects.items()
+    assert key.endswith(".gz")
+    assert content == b"one\ntwo\n"
+
+
 def test_enough_is_delivered_at_once(gathered: Gathered) -> None:
     gathered.stack.create(template())
     gathered.put(b"x" * 600_000, b"y" * 600_000)

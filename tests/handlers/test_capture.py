@@ -1,6 +1,7 @@
 """Requests written down after their answers: over a scripted runtime API, with a Firehose that records."""
 
 import base64
+import gzip
 import hashlib
 import json
 import time
@@ -37,7 +38,7 @@ class Firehose(Lambda):
 
     @property
     def lines(self) -> list[bytes]:
-        return [base64.b64decode(message["Record"]["Data"]) for _, _, message in self.taken]
+        return [gzip.decompress(base64.b64decode(message["Record"]["Data"])) for _, _, message in self.taken]
 
     @property
     def records(self) -> list[dict[str, Any]]:

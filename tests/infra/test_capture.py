@@ -71,7 +71,8 @@ def test_records_are_gathered_by_model_and_hour(template: Any) -> None:
     destination = stream["ExtendedS3DestinationConfiguration"]
     assert stream["DeliveryStreamType"] == "DirectPut"
     assert stream["DeliveryStreamEncryptionConfigurationInput"] == {"KeyType": "AWS_OWNED_CMK"}
-    assert destination["CompressionFormat"] == "GZIP"
+    # Records come gzipped, and behind each other they are a gzip, too.
+    assert (destination["CompressionFormat"], destination["FileExtension"]) == ("UNCOMPRESSED", ".gz")
     assert destination["Prefix"] == ("captures/model=ocr/date=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/")
     assert "!{firehose:error-output-type}" in destination["ErrorOutputPrefix"]
     assert destination["ErrorOutputPrefix"].startswith("capture-errors/model=ocr/")
