@@ -22,6 +22,7 @@ from benchmarks.monitors.ours import (
     find,
     import_seconds,
     watch_clean,
+    watch_errors,
     watch_quality,
     watch_rhythm,
 )
@@ -89,7 +90,7 @@ def _ours(seeds: int) -> tuple[list[Row], dict[str, Any]]:
         "evidence": long.evidence[0],
     }
     rhythm = {"in steps": watch_rhythm(smooth=False), "smooth": watch_rhythm(smooth=True)}
-    return rows, {**kept, "quality": watch_quality(), "rhythm": rhythm}
+    return rows, {**kept, "quality": watch_quality(), "errors": watch_errors(1000, 500), "rhythm": rhythm}
 
 
 def _change(change: Drift, delays: Sequence[int | None], named: Sequence[bool]) -> Row:

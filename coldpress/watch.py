@@ -120,6 +120,9 @@ def _lines(status: Status) -> Iterator[str]:
         yield "  This is old: the monitor does not run any more. See its log."
     yield f"  drift      evidence {status.drift:.3g} of 1, {status.requests:,} requests"
     yield f"  right      {_share(status.quality)}" + _estimate(status)
+    if status.metric is not None:
+        found = status.metric
+        yield f"  metric     {found.name} {found.lately:.4g} lately, {found.verified:.4g} when verified"
     yield f"  agreement  {_share(status.agreement)}"
     for change in status.changes[:_CHANGES]:
         yield f"  moved      {_change(change)}"

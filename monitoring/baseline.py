@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.binning import Bins
+from monitoring.deviation import Deviation
 from monitoring.features import Feature, Tensor
 from monitoring.packed import pack, unpack
 from monitoring.scores import Name
@@ -58,7 +59,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     ``features`` are the columns (features.py) with their ``numbers``; ``names`` the scores of the drift test,
     of which the first ones are the features themselves, with their ``shares`` and bins: ``edges`` float32,
     ``weights`` and ``counts`` as binning.py has them. ``seasonal``: their counts by season.
-    ``repeated``: the share of samples whose inputs came before.
+    ``repeated``: the share of samples whose inputs came before. ``deviation``: how far answers were from
+    labels, where the model gives numbers or scores; left out, it is not in the file either.
     """
 
     samples: int
@@ -75,6 +77,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     seasonal: Array | None = None
     reliability: Reliability | None = None
     repeated: float = 0.0
+    deviation: Deviation | msgspec.UnsetType = msgspec.UNSET
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -11,7 +11,7 @@ from monitoring.binning import BINS, Bins, cut, place
 from monitoring.features import LARGEST, Feature, Features, Rows, Side, Tensor, describe, extract, names
 from monitoring.repeats import hash_rows
 from monitoring.scoring import score, score_names
-from monitoring.seasons import COUNT, Seasons, season_of
+from monitoring.seasons import COUNT, LEAST, Seasons, season_of
 from monitoring.space import Learned, learn
 
 _LEAST_LEARNED = 30
@@ -73,6 +73,8 @@ def build(  # noqa: PLR0913 - each is a part of the calibration data
         season = season_of(times, seasons)
         seasons_in = [season if whole[i] else season[ranked] for i in range(len(named))]
         seasonal = _counted(placed_in, seasons_in, COUNT[seasons])
+        # A part of which too little is known is compared with all.
+        seasonal[np.bincount(season, minlength=COUNT[seasons]) < LEAST] = seasonal.sum(axis=0)
     return Baseline(
         samples=samples,
         tensors=tensors,

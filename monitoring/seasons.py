@@ -11,6 +11,13 @@ Seasons = Literal["none", "day", "week"]
 _DAY_S = 86_400
 _PARTS = 6
 COUNT: dict[Seasons, int] = {"none": 1, "day": _PARTS, "week": 2 * _PARTS}
+LEAST = 30  # samples of a part that is compared with its own
+
+
+def seasons_told_by(times: Array) -> Seasons:
+    """``week`` where each of its parts has enough samples, else ``day``."""
+    counts = np.bincount(season_of(times, "week"), minlength=COUNT["week"])
+    return "week" if counts.min() >= LEAST else "day"
 
 
 def season_of(times: Array, seasons: Seasons) -> Array:

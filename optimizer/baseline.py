@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 
 from monitoring.baseline import encode
 from monitoring.build import build
+from monitoring.deviation import METRICS, Deviation, answers, error, measure
 from monitoring.features import Rows
+from monitoring.seasons import seasons_told_by
 from optimizer.data import Sample
 from optimizer.evaluate import model_fails
 from optimizer.runtime import Array, Feeds, run
@@ -16,7 +19,11 @@ _ANSWERS_BYTES = 512 * 1024**2
 
 
 def baseline_json(
-    session: ort.InferenceSession, samples: Sequence[Sample], outputs: Sequence[str], seed: int
+    session: ort.InferenceSession,
+    samples: Sequence[Sample],
+    outputs: Sequence[str],
+    seed: int,
+    deviation: Deviation | None = None,
 ) -> bytes:
     """``baseline.json``: what inputs, and the served model's outputs, are like on the calibration data.
 
@@ -39,14 +46,41 @@ def baseline_json(
         for fed, answered in zip(feeds, answers, strict=True)
     )
     rows_of_answers = _rows(answers, split=split)
-    return encode(
-        build(
-            _rows(feeds, split=split),
-            rows_of_answers,
-            correct=_correct([sample.label for sample in seen], rows_of_answers),
-            seed=seed,
-        )
+    times = _times(seen, feeds if split else None)
+    built = build(
+        _rows(feeds, split=split),
+        rows_of_answers,
+        correct=_correct([sample.label for sample in seen], rows_of_answers),
+        times=times,
+        seasons="none" if times is None else seasons_told_by(times),
+        seed=seed,
     )
+    return encode(msgspec.structs.replace(built, deviation=deviation or msgspec.UNSET))
+
+
+def deviation_from(
+    session: ort.InferenceSession, samples: Sequence[Sample], output: str, metric: str
+) -> Deviation | None:
+    """How far the served model's answers are from the labels of samples that no choice was made on.
+
+    None where the metric is one of classes, there are no labels, or they are not one for each answer.
+    """
+    known = next((name for name in METRICS if name == metric), None)
+    if known is None:
+        return None
+    has_rows = _has_rows(session)
+    errors: list[float] = []
+    for sample in samples:
+        answer = run(session, sample.feeds, [output])[output]
+        rows = answers(known, answer if has_rows else answer[np.newaxis])
+        if rows is None or sample.label is None or not len(rows) or sample.label.size % len(rows):
+            return None
+        labels = sample.label.reshape(len(rows), -1)
+        try:
+            errors += [error(known, row, label) for row, label in zip(rows, labels, strict=True)]
+        except ValueError:
+            return None
+    return measure(output, known, errors)
 
 
 def _has_rows(session: ort.InferenceSession) -> bool:
@@ -63,6 +97,14 @@ def _rows(runs: Sequence[Feeds], *, split: bool) -> dict[str, Rows]:
         alike = len({array.shape[1:] for array in arrays}) == 1
         found[name] = np.concatenate(arrays) if alike else [row for array in arrays for row in array]
     return found
+
+
+def _times(samples: Sequence[Sample], rows_of: Sequence[Feeds] | None) -> Array | None:
+    """Of each request; ``rows_of`` have several a sample."""
+    if samples[0].time is None:
+        return None
+    counts = [1] * len(samples) if rows_of is None else [len(next(iter(fed.values()))) for fed in rows_of]
+    return np.repeat(np.array([sample.time for sample in samples], np.float64), counts)
 
 
 def _correct(labels: Sequence[Array | None], answers: Mapping[str, Rows]) -> Array | None:

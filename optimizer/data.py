@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +17,85 @@ from bundle.manifest import Signature, TensorSpec
 from optimizer.errors import InputError
 from optimizer.runtime import Array
 
-LABELS = "labels"
+LABELS, TIMES = "labels", "times"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of the model: an array for each input, in the model's rank, and the label if there is one."""
+    """One run of the model: an array for each input, in the model's rank, and the label if there is one.
+
+    ``time`` is when it was asked, in seconds since 1970, where that is known.
+    """
 
     feeds: dict[str, Array]
     label: Array | None = None
+    time: float | None = None
 
 
 def load_samples(source: str, signature: Signature) -> list[Sample]:
     """Read data for a model.
 
     ``source`` is an ``.npz`` (an array per input, the first axis the samples), a folder of ``.npz`` files
-    (one sample each), or ``module:function`` (yields a dict of arrays for each sample). ``labels`` may stand
-    beside the inputs. A sample that lacks the model's first axis gets one of length 1.
+    (one sample each), or ``module:function`` (yields a dict of arrays for each sample). ``labels`` and
+    ``times`` may stand beside the inputs. A sample that lacks the model's first axis gets one of length 1.
 
     Raises:
         InputError: it cannot be read, holds no samples, or does not fit the model.
     """
-    path = Path(source)
-    raw: Iterable[Mapping[str, Array]]
-    if path.is_dir():
-        raw = _from_folder(path)
-    elif path.exists():
-        raw = _from_npz(path, signature)
-    elif ":" in source and not source.endswith(".npz"):
-        raw = _from_function(source)
-    else:
-        raise InputError(
-            f"the data {source} does not exist: name an .npz, a folder of .npz or module:function."
-        )
+    raw = raw_samples(source, [spec.name for spec in signature.inputs])
     samples = [_sample(f"{source}, sample {index}", arrays, signature) for index, arrays in enumerate(raw)]
     if not samples:
         raise InputError(f"{source} holds no samples: give at least one.")
-    labelled = sum(sample.label is not None for sample in samples)
-    if labelled not in (0, len(samples)):
-        raise InputError(f"{source} has labels for {labelled} of {len(samples)} samples: label all or none.")
+    for what, given in (("labels", [s.label for s in samples]), ("times", [s.time for s in samples])):
+        count = sum(one is not None for one in given)
+        if count not in (0, len(samples)):
+            raise InputError(f"{source} has {what} for {count} of {len(samples)} samples: give all or none.")
     return samples
+
+
+def first_samples(source: str, most: int) -> dict[str, Array]:
+    """The first samples of data for a model whose inputs are not known yet: by name, along the first axis.
+
+    Raises:
+        InputError: it cannot be read, holds no samples, or these differ in shape.
+    """
+    path = Path(source)
+    if path.exists() and not path.is_dir():
+        return {name: np.atleast_1d(array)[:most] for name, array in _load(path).items()}
+    raw = _from_folder(path) if path.is_dir() else _from_function(source)
+    samples = list(islice(raw, most))
+    if not samples:
+        raise InputError(f"{source} holds no samples: give at least one.")
+    try:
+        return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    except (KeyError, ValueError):
+        raise InputError(f"{source}: the samples differ in names or shapes, so they are no table.") from None
+
+
+def raw_samples(source: str, names: Sequence[str] | None = None) -> Iterable[Mapping[str, Array]]:
+    """The arrays of each sample as they are: those of an ``.npz`` have no batch axis, others may.
+
+    ``names``: the model's inputs, all of which an ``.npz`` must have; None where nobody knows them yet.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _from_folder(path)
+    if path.exists():
+        return _from_npz(path, names)
+    if ":" in source and not source.endswith(".npz"):
+        return _from_function(source)
+    raise InputError(f"the data {source} does not exist: name an .npz, a folder of .npz or module:function.")
 
 
 def hash_samples(samples: Sequence[Sample]) -> str:
     """sha256 over names, types, shapes and values."""
     total = hashlib.sha256()
     for sample in samples:
-        for name, array in [*sorted(sample.feeds.items()), (LABELS, sample.label)]:
+        time = None if sample.time is None else np.array(sample.time)
+        for name, array in [*sorted(sample.feeds.items()), (LABELS, sample.label), (TIMES, time)]:
             if array is not None:
                 total.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
                 total.update(
@@ -107,14 +140,14 @@ def _load(path: Path) -> dict[str, Array]:
         raise InputError(str(error)) from None
 
 
-def _from_npz(path: Path, signature: Signature) -> Iterator[Mapping[str, Array]]:
+def _from_npz(path: Path, names: Sequence[str] | None) -> Iterator[Mapping[str, Array]]:
     arrays = _load(path)
-    names = [spec.name for spec in signature.inputs]
+    names = [name for name in arrays if name != LABELS] if names is None else names
     for name in names:
         _require(str(path), name, arrays)
         if arrays[name].ndim == 0:
             raise InputError(f"{path}: '{name}' is a single number: its first axis must be the samples.")
-    kept = {name: arrays[name] for name in [*names, *([LABELS] if LABELS in arrays else [])]}
+    kept = {name: arrays[name] for name in [*names, *({LABELS, TIMES} & arrays.keys())]}
     count = len(kept[names[0]]) if names else 0
     for name, array in kept.items():
         length = len(array) if array.ndim else 0
@@ -152,9 +185,16 @@ def _sample(where: str, arrays: Mapping[str, Array], signature: Signature) -> Sa
     for spec in signature.inputs:
         _require(where, spec.name, arrays)
         feeds[spec.name] = _fit(where, spec, arrays[spec.name])
-    is_input = any(spec.name == LABELS for spec in signature.inputs)
-    label = arrays.get(LABELS) if not is_input else None
-    return Sample(feeds, None if label is None else np.asarray(label))
+    beside = {
+        name: np.asarray(arrays[name]) for name in (LABELS, TIMES) if name in arrays and name not in feeds
+    }
+    return Sample(feeds, beside.get(LABELS), _time(where, beside[TIMES]) if TIMES in beside else None)
+
+
+def _time(where: str, given: Array) -> float:
+    if given.size != 1 or given.dtype.kind not in "fiu" or not np.isfinite(given).all():
+        raise InputError(f"{where}: '{TIMES}' must be one number, the seconds since 1970 when it was asked.")
+    return float(given.reshape(()))
 
 
 def _fit(where: str, spec: TensorSpec, array: Array) -> Array:

@@ -13,7 +13,7 @@ from bundle.folder import write
 from bundle.manifest import Manifest
 from bundle.manifest import Metric as MetricFigures
 from monitoring.baseline import SCHEMA_VERSION as BASELINE_VERSION
-from optimizer.baseline import baseline_json
+from optimizer.baseline import baseline_json, deviation_from
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured, ranked
 from optimizer.contents import golden_error, golden_npz, golden_samples
@@ -24,9 +24,12 @@ from optimizer.search.build import Builder
 from optimizer.search.layers import LayerTable, layers_file
 from optimizer.search.plan import ORIGINAL
 from optimizer.search.search import search
+from optimizer.search.student import try_student
 from optimizer.search.train import train_best
 from optimizer.verify import Verified, verify
 
+# Calibration samples that the search looks at; training, and the drift baseline, take all.
+_SEARCHED = 512
 _TOOLS = ("coldpress", "numpy", "onnx", "onnx-ir", "onnxruntime")
 
 
@@ -38,6 +41,7 @@ class Pressed:
     manifest: Manifest
     chosen: Measured
     floor: float | None
+    notes: tuple[str, ...] = ()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -57,7 +61,7 @@ def press(options: Options, tell: Tell) -> Pressed:
         Interrupted: Ctrl-C came when something better than the original was measured already.
     """
     job = Job(options, tell)
-    candidates = Candidates(job, Builder(job.model, job.tuning, options.target, options.seed))
+    candidates = Candidates(job, Builder(job.model, job.tuning[:_SEARCHED], options.target, options.seed))
     try:
         pressed = _press(job, candidates)
     except KeyboardInterrupt:
@@ -90,7 +94,9 @@ def _search(job: Job, candidates: Candidates) -> None:
     """Search; a model so odd that a pass trips over it is left as far as it came."""
     try:
         search(job, candidates)
-        if job.options.train:
+        if job.options.student:
+            try_student(job, candidates, job.options.student)
+        elif job.options.train:
             train_best(job, candidates)
     except (InputError, OSError, MemoryError):
         raise
@@ -126,7 +132,13 @@ def _bundle(
     golden = golden_samples(job.model.session, job.verification, names)
     baseline = work.file(
         f"{chosen.name}-{chosen.serve}.baseline{BASELINE_VERSION}",
-        lambda: baseline_json(session, job.calibration, names, options.seed),
+        lambda: baseline_json(
+            session,
+            job.calibration,
+            names,
+            options.seed,
+            deviation_from(session, job.verification, job.outputs[0], job.metric.name),
+        ),
     )
     manifest = Manifest(
         name=options.name,
@@ -176,7 +188,7 @@ def _bundle(
             **options.extras,
         },
     )
-    return Pressed(folder, manifest, chosen, verified.floor)
+    return Pressed(folder, manifest, chosen, verified.floor, tuple(job.notes))
 
 
 def _circumstances(job: Job) -> Search:

@@ -39,6 +39,7 @@ def write_document(rows: Sequence[Row], ours: Mapping[str, Any], place: str) -> 
         changes,
         _clean(ours["clean"]),
         _quality(ours["quality"]),
+        _errors(ours["errors"]),
         _rhythm(ours["rhythm"]),
         _cost(ours["cost"]),
         place,
@@ -68,6 +69,14 @@ def _quality(quality: Mapping[str, float]) -> str:
     return (
         f"Quality, accuracy from 95 to 90 % after 500 labels: {quality['median']:.0f} labels (median), "
         f"{quality['mean']:.0f} (mean); false alarms within 2,000 labels: {quality['false share']:.1%}."
+    )
+
+
+def _errors(errors: Mapping[str, float]) -> str:
+    return (
+        "Quality of numbers, the RMSE of the diamonds model 30 % up after 500 labels, against 1,000 verified "
+        f"samples: {errors['median']:.0f} labels (median), {errors['found within 3,000']:.0%} within 3,000; "
+        f"false alarms within 2,000 labels: {errors['false share']:.1%}."
     )
 
 

@@ -5,8 +5,8 @@ import numpy as np
 
 from handlers.monitor.history import Series
 from handlers.monitor.pressed import Pressed
-from handlers.monitor.truth import LEARNED, is_right, predicted_by, predictions, tested, verified_quality
-from handlers.monitor.watched import Place, Tested, Watched
+from handlers.monitor.truth import LEARNED, Truth, Unknown, tested, truth_of
+from handlers.monitor.watched import RECENT, Place, Tested, Watched
 from monitoring.captures import Batch, requests_of
 from monitoring.features import SchemaMismatch
 from monitoring.labels import Joined, WrongLabel
@@ -14,7 +14,6 @@ from monitoring.monitor import Monitor
 from monitoring.quality import advance
 from monitoring.silence import is_silent
 
-_RECENT = 200
 # A capture is so late: Firehose gathers for five minutes.
 _DELIVERY_S = 600.0
 _WEEK_S = 7 * 86_400.0
@@ -34,7 +33,7 @@ class Look:
         self.state, self.counts = state, dict[str, float]()
         self._pressed, self._max_drop, self._now = pressed, max_drop, now
         self.monitor = self._go_on()
-        self._predicted = predicted_by(pressed.baseline, pressed.manifest)
+        self._truth: Truth | None = None
         self._expect()
 
     def _go_on(self) -> Monitor:
@@ -48,11 +47,15 @@ class Look:
     def _expect(self) -> None:
         """The figures that the shares are tested against, as far as they are known."""
         state, manifest = self.state, self._pressed.manifest
-        if state.quality.test is None:
-            state.quality.test = verified_quality(manifest, self._pressed.baseline, self._max_drop)
-        is_kept = any(tensor.side == "outputs" for tensor in self._pressed.baseline.tensors)
-        why = "the model predicts no classes" if is_kept else "the answers are not kept"
-        state.quality.unknown = "" if self._predicted else why
+        state.quality.unknown = ""
+        try:
+            self._truth = truth_of(self._pressed.baseline, manifest)
+        except Unknown as unknown:
+            state.quality.unknown = str(unknown)
+        else:
+            state.quality.says = self._truth.says
+            state.quality.test = state.quality.test or self._truth.test(self._max_drop)
+        state.agreement.says = "agree with the original model"
         if state.agreement.test is None and manifest.metric.name == "agreement":
             metric = manifest.metric
             state.agreement.test = tested(metric.after, metric.samples, self._max_drop)
@@ -75,23 +78,21 @@ class Look:
         point = state.history.at(times[-1])
         point.requests += len(times)
         point.drift = max(point.drift, float(self.monitor.evidence.max(initial=0.0)))
-        if self._predicted is not None and self._predicted.name in batch.outputs:
+        if self._truth is not None and self._truth.output in batch.outputs:
             for request in requests_of(batch):
-                predicted = predictions(self._predicted, request.outputs)
+                predicted = self._truth.predictions(request.outputs[self._truth.output])
                 self.judge(state.join.predicted(request.ids[0], predicted))
         return True
 
     def judge(self, joined: Joined | None) -> None:
         """Hold what was predicted for a request against its label, once both are there."""
-        if joined is None:
+        if joined is None or self._truth is None:
             return
         try:
-            pairs = list(joined.pairs())
+            values = self._truth.values(joined.pairs(), self.state.quality)
         except WrongLabel:
             self.state.count("wrong labels")
             return
-        labels = self._pressed.manifest.class_labels
-        values = [float(is_right(prediction, label, labels)) for prediction, label in pairs]
         self.test(self.state.quality, values, ("quality", "right", "labels"))
         self.count("labels", len(values))
         self.count("right", sum(values))
@@ -99,7 +100,7 @@ class Look:
     def test(self, tested_share: Tested, values: list[float], names: tuple[Series, str, str]) -> None:
         """Add values to a test, or to what it learns its figure from."""
         evidence, total, count = names
-        tested_share.recent = [*tested_share.recent, *values][-_RECENT:]
+        tested_share.recent = [*tested_share.recent, *values][-RECENT:]
         moment = self.state.last_request or self._now
         point = self.state.history.at(moment)
         setattr(point, total, getattr(point, total) + sum(values))

@@ -85,7 +85,12 @@ def _cards(status: Status) -> str:
         [
             _card("requests looked at", f"{status.requests:,}", last, wrong="silent" in status.alarms),
             _card("evidence of drift", _evidence_text(status.drift), since, wrong=drift),
-            _card("right", _percent(shown), quality_note, wrong=status.quality.alarm),
+            _card(
+                status.quality.says.removeprefix("are "),
+                _percent(shown),
+                quality_note + _metric(status),
+                wrong=status.quality.alarm,
+            ),
             _card(
                 "agreement with the original",
                 _percent(status.agreement.lately),
@@ -111,6 +116,11 @@ def _share_note(share: Share, what: str) -> str:
     return f"{should}{share.count:,} {what}"
 
 
+def _metric(status: Status) -> str:
+    found = status.metric
+    return f"; {found.name} {found.lately:.4g} lately, {found.verified:.4g} verified" if found else ""
+
+
 def _evidence(status: Status) -> str:
     if not status.points:
         return ""
@@ -122,7 +132,7 @@ def _evidence(status: Status) -> str:
     shares = [
         Line(kind, name, _shares(status, total, count))
         for kind, name, total, count in (
-            ("quality", "right", "right", "labels"),
+            ("quality", status.quality.says.removeprefix("are "), "right", "labels"),
             ("agreement", "agrees with the original", "agreed", "replayed"),
         )
     ]

@@ -65,6 +65,7 @@ def narrowed(baseline: Baseline, scope: Scope) -> Baseline:
         seasonal=None if baseline.seasonal is None else baseline.seasonal[:, kept],
         repeated=baseline.repeated if "inputs" in scope.sides else 1.0,
         reliability=baseline.reliability if is_told else None,
+        deviation=baseline.deviation if is_told else msgspec.UNSET,
     )
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from bundle.manifest import Manifest
 from handlers.monitor.history import Point
 from handlers.monitor.watched import Example, Tested, Watched
+from monitoring.baseline import Baseline
 from monitoring.binning import MISSING
 from monitoring.checks import findings
 from monitoring.confidence import estimate
+from monitoring.deviation import Deviation, figure
 from monitoring.explain import Moved, explain
 from monitoring.features import Feature
 from monitoring.figures import figures
@@ -47,7 +49,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """Quality or agreement: of ``count`` in all the share ``lately``, against what was ``expected``.
 
-    ``unknown`` says why there is nothing to tell, where there is not.
+    ``says`` is what they are, as in "are right". ``unknown`` says why there is nothing to tell, where there
+    is not.
     """
 
     count: int
@@ -57,6 +60,15 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     alarm: bool
     since: float | None
     unknown: str
+    says: str = "are right"
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """The metric that the bundle was pressed by, of the last labelled requests and as it was verified."""
+
+    name: str
+    lately: float
+    verified: float
 
 
 class Other(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +116,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     points: list[Point]
     examples: list[Example]
     versions: list[Other] = []
+    metric: Figure | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -144,6 +157,7 @@ def status_of(state: Watched, monitor: Monitor, manifest: Manifest, *, now: floa
         first=state.tally.first,
         points=state.history.points,
         examples=state.examples,
+        metric=_metric(state.quality, monitor.baseline, manifest),
     )
     return msgspec.structs.replace(status, sentence=_sentence(status))
 
@@ -230,8 +244,10 @@ def _alarm(name: str, status: Status) -> str:
         first = status.changes[0]
         return f"{first.score} is {first.direction}{since}"
     share = status.quality if name == "quality" else status.agreement
-    what = "of the labelled requests are right" if name == "quality" else "agree with the original model"
-    return f"{share.lately or 0:.1%} {what} lately, and {share.expected or 0:.1%} should"
+    of = "of the labelled requests " if name == "quality" else ""
+    found = status.metric if name == "quality" else None
+    metric = f" ({found.name} {found.lately:.4g}, {found.verified:.4g} when verified)" if found else ""
+    return f"{share.lately or 0:.1%} {of}{share.says} lately, and {share.expected or 0:.1%} should{metric}"
 
 
 def _findings(monitor: Monitor, seen: View) -> list[str]:
@@ -257,7 +273,17 @@ def _share(tested: Tested, nothing: str) -> Share:
         alarm=_is_raised(tested),
         since=tested.alarm_time,
         unknown="" if recent else tested.unknown or nothing,
+        says=tested.says or "are right",
     )
+
+
+def _metric(tested: Tested, baseline: Baseline, manifest: Manifest) -> Figure | None:
+    """Errors are told as such, though `optimize` negates them."""
+    if not isinstance(baseline.deviation, Deviation):
+        return None
+    name = baseline.deviation.metric
+    lately = figure(name, tested.errors)
+    return None if lately is None else Figure(name=name, lately=lately, verified=abs(manifest.metric.after))
 
 
 def _change(monitor: Monitor, moved: Moved, seen: View, state: Watched) -> Change:

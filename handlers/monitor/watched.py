@@ -12,11 +12,12 @@ from handlers.monitor.cursor import Cursor
 from handlers.monitor.history import History
 from handlers.monitor.pressed import NotWatchable
 from monitoring.captures import Tally
-from monitoring.drift import RECENT
+from monitoring.drift import RECENT as RECENT_PLACES
 from monitoring.labels import Join
 from monitoring.quality import Quality
 
 SCHEMA_VERSION = 1
+RECENT = 200  # values of a share, and errors
 _MOST = 256 * 1024**2
 
 
@@ -40,13 +41,18 @@ class Example(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Tested(msgspec.Struct, kw_only=True):
     """A share that is watched: the test, once its figure is known, and what it was lately.
 
-    ``learning``: the values by which the figure is to be known. ``recent``: the last ones.
-    ``alarm_time``: when the value came that raised the alarm. ``unknown``: why nothing is known.
+    ``learning``: the values by which the figure is to be known. ``recent``: the last ones, and their
+    ``errors`` where answers are numbers, ranked in ``urn`` (monitoring/deviation.py). ``says``: what is said
+    of the share, as in "are right". ``alarm_time``: when the value came that raised the alarm. ``unknown``:
+    why nothing is known.
     """
 
     test: Quality | None = None
     learning: list[float] = []
     recent: list[float] = []
+    errors: list[float] = []
+    urn: list[float] = []
+    says: str = ""
     alarm_time: float | None = None
     unknown: str = ""
 
@@ -89,7 +95,7 @@ class Watched(msgspec.Struct, kw_only=True):
 
     def remember(self, places: list[Place]) -> None:
         """Where the last requests lie."""
-        self.places = [*self.places, *places][-RECENT:]
+        self.places = [*self.places, *places][-RECENT_PLACES:]
 
 
 def begin(digest: str, version: str, now: float) -> Watched:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,6 +12,9 @@ from bundle.manifest import Metric
 from handlers.monitor import app
 from handlers.monitor.scope import Scope
 from handlers.monitor.store import PAGE, STATE, Moved, Store
+from monitoring.baseline import encode
+from monitoring.build import build
+from monitoring.deviation import measure
 from tests.handlers.monitor.world import CAPTURES, NAME, NOON, World, answers, draw
 
 
@@ -197,6 +201,70 @@ def test_worse_answers_raise_the_quality_alarm(world: World) -> None:
     # An alarm that stands is told by each run, also by those that find nothing new.
     assert [raised(line) for line in world.run()] == [{"QualityAlarm": 1}]
     assert status.sentence.startswith("No: 0.0% of the labelled requests are right lately, and 90.0% should")
+
+
+RMSE = Metric(name="rmse", before=-0.1, after=-0.1, drop=0.0, interval=(0.0, 0.0), bound=0.01, samples=1000)
+
+
+def push_with_errors(world: World, metric: Metric, errors: np.ndarray) -> None:
+    """The first class's probability is a number, or the second one's score, that labels say more of."""
+    x = draw(np.random.default_rng(0), 2000)
+    known = measure("p", metric.name, errors.tolist())
+    baseline = msgspec.structs.replace(build({"x": x}, {"p": answers(x)[:, :1]}), deviation=known)
+    world.push(metric=metric, baseline=encode(baseline))
+
+
+def label_numbers(world: World, x: np.ndarray, wrong: np.ndarray, prefix: str) -> None:
+    p = answers(x)[:, :1]
+    world.put(world.lines(x, p, prefix=prefix))
+    world.label({f"{prefix}-{number}": float(p[number, 0] + wrong[number]) for number in range(len(x))})
+
+
+def test_numbers_are_judged_by_how_near_they_are_to_their_labels(world: World) -> None:
+    errors = np.abs(world.rng.normal(scale=0.1, size=1000))
+    push_with_errors(world, RMSE, errors)
+    label_numbers(world, draw(world.rng, 400), world.rng.normal(scale=0.1, size=400), "near")
+    (line,) = world.run()
+    status = world.status()
+    assert (line["Labels"], status.right) == (400, True)
+    assert status.quality.lately == pytest.approx(0.5, abs=0.06)
+    assert status.metric.lately == pytest.approx(0.1, abs=0.02)
+    label_numbers(world, draw(world.rng, 600), world.rng.normal(scale=0.16, size=600), "far")
+    world.run()
+    status = world.status()
+    assert status.alarms == ["quality"]
+    assert "of the labelled requests are nearer to the label than verified ones lately, and 50.0%" in (
+        status.sentence
+    )
+    assert "(rmse 0.1" in status.sentence
+    assert "nearer to the label than verified ones" in world.read(PAGE).decode()
+    world.put(world.lines(draw(world.rng, 1), answers(draw(world.rng, 1))[:, :1], prefix="odd"))
+    world.label({"odd-0": "far away"})
+    world.run()
+    assert world.status().counts["wrong labels"] == 1
+
+
+def test_scores_of_two_classes_are_judged_by_what_they_gave_the_label(world: World) -> None:
+    metric = msgspec.structs.replace(RMSE, name="log-loss", after=-0.5)
+    x = draw(np.random.default_rng(1), 2000)
+    score = answers(x)[:, 0]
+    truth = np.random.default_rng(2).random(2000) < score
+    push_with_errors(world, metric, np.abs(score - truth)[:1000])
+    world.put(world.lines(x[1000:], score[1000:, None]))
+    world.label({f"r-{n}": int(truth[1000 + n]) for n in range(500)})
+    world.run()
+    assert (world.status().right, world.status().metric.name) == (True, "log-loss")
+    world.label({f"r-{n}": int(not truth[1000 + n]) for n in range(500, 1000)})
+    world.run()
+    assert world.status().alarms == ["quality"]
+
+
+def test_numbers_without_verified_errors_are_not_judged_and_that_is_said(world: World) -> None:
+    world.push(metric=RMSE)
+    world.put(world.lines(draw(world.rng, 50)))
+    world.label({f"r-{number}": 0.5 for number in range(50)})
+    world.run()
+    assert "press the model with labels beside its evaluation data" in world.status().quality.unknown
 
 
 AGREES = Metric(

@@ -64,10 +64,10 @@ class World:
     def push(self, version: str = "1", *, original: bool = False, **told: Any) -> str:
         """Press nothing, push a bundle, and watch it from now on."""
         x = draw(np.random.default_rng(0), 2000)
-        baseline = encode(build({"x": x}, {"p": answers(x)}))
         trained = model().SerializeToString()
         sha256 = hashlib.sha256(trained).hexdigest()
         told = {
+            "baseline": encode(build({"x": x}, {"p": answers(x)})),
             "metric": Metric(
                 name="accuracy",
                 before=0.9,
@@ -81,7 +81,7 @@ class World:
             "tools": {"version": version},
             **told,
         }
-        bundle = write_bundle(self._folder, model(), name=NAME, baseline=baseline, **told)
+        bundle = write_bundle(self._folder, model(), name=NAME, **told)
         digest = Registry(REGISTRY, self.client).push(bundle).digest
         if original:
             self.client.put_object(Bucket=REGISTRY, Key=f"models/{NAME}/originals/{sha256}", Body=trained)
