@@ -174,6 +174,13 @@ def _parser() -> argparse.ArgumentParser:
         help="then train the best int8 form against the original's outputs for so long, and take it if it is "
         "better (needs torch)",
     )
+    add(
+        "--labels-weight",
+        type=float,
+        metavar="WEIGHT",
+        default=0.0,
+        help="while training, let labels in the calibration data count so much beside the original's outputs",
+    )
     add("--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle")
     add("--seed", type=int, default=0)
     add("--json", action="store_true", help="print one JSON object")
@@ -199,10 +206,7 @@ def _options(
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
-    if arguments.train < 0:
-        raise InputError(f"--train is {arguments.train}, but a time is 0 seconds or more.")
-    if arguments.train and find_spec("torch") is None:
-        raise InputError("--train needs torch, which is not here: pip install torch, or make setup-train.")
+    _check_training(arguments)
     if arguments.confidence is not None and not 0 < arguments.confidence < 1:
         raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
@@ -224,10 +228,27 @@ def _options(
         confidence=arguments.confidence,
         time_budget=arguments.time_budget,
         train=arguments.train,
+        labels_weight=arguments.labels_weight,
         seed=arguments.seed,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),
     )
+
+
+def _check_training(arguments: argparse.Namespace) -> None:
+    if arguments.train < 0:
+        raise InputError(f"--train is {arguments.train}, but a time is 0 seconds or more.")
+    if arguments.train and find_spec("torch") is None:
+        raise InputError("--train needs torch, which is not here: pip install torch, or make setup-train.")
+    if not (math.isfinite(arguments.labels_weight) and arguments.labels_weight >= 0):
+        raise InputError(f"--labels-weight is {arguments.labels_weight}, but a weight is 0 or more: 0.5.")
+    if arguments.labels_weight and not arguments.train:
+        raise InputError("--labels-weight is for training: give --train SECONDS as well.")
+    if arguments.train and arguments.time_budget is not None and arguments.train >= arguments.time_budget:
+        raise InputError(
+            f"--train {arguments.train} leaves no time to search within --time-budget "
+            f"{arguments.time_budget:g}: give more time, or less to training."
+        )
 
 
 def _name_of(model: Path) -> str:

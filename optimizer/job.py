@@ -1,6 +1,7 @@
 """One model to press, with its data, its metric and its work folder."""
 
 import hashlib
+import math
 import os
 import platform
 import time
@@ -46,6 +47,7 @@ class Options:
     confidence: float | None = None
     time_budget: float | None = None
     train: int = 0  # seconds
+    labels_weight: float = 0.0
     seed: int = 0
     class_labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()  # as it was typed, for the report
@@ -66,12 +68,14 @@ class Job:
         self.tell = tell
         self.model = load_model(options.model)
         self.calibration = load_samples(options.calibration, self.model.signature)
-        self._budget = _TIME_BUDGET_S if options.time_budget is None else options.time_budget
+        budget = options.time_budget  # of which the search leaves the time to train
+        self._budget = _TIME_BUDGET_S if budget is None else budget - options.train
         self._until = self.started + self._budget
         self.evaluation = load_samples(options.evaluation, self.model.signature)
         self.metric = find_metric(options.metric or self._default_metric())
         self.selection, self.verification = split(self.evaluation, options.seed)
         self.tuning = without(self.calibration, self.verification)
+        self._check_labels()
         self.outputs = self._judged()
         self.judge = Judge(self.metric, self.model.session, self.outputs, options.seed)
         self._check_runs()
@@ -94,9 +98,22 @@ class Job:
         """Until the search has to stop, before the winner is verified and written."""
         return self._until - time.monotonic()
 
+    @property
+    def ends(self) -> float:
+        """When training has to stop: a monotonic time."""
+        budget = self.options.time_budget
+        return math.inf if budget is None else self.started + budget
+
     def grant(self, share: float) -> None:
         """Let the search have so much of its time budget from now on, if there is not as much left."""
         self._until = max(self._until, time.monotonic() + share * self._budget)
+
+    def _check_labels(self) -> None:
+        if self.options.labels_weight and self.calibration[0].label is None:
+            raise InputError(
+                "--labels-weight needs labels in the calibration data: put 'labels' beside its inputs, or "
+                "leave the option out."
+            )
 
     def _default_metric(self) -> str:
         return "agreement" if self.evaluation[0].label is None else "accuracy"

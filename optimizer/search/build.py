@@ -9,7 +9,7 @@ import msgspec
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
-from bundle.manifest import AppliedPass, Target
+from bundle.manifest import AppliedPass, Scalar, Target
 from optimizer.data import Sample
 from optimizer.external import parse
 from optimizer.normalise import equal_outputs, normalise, tidy
@@ -138,11 +138,14 @@ class Builder:
         return corrected, [*applied, AppliedPass(name="CorrectBiases", parameters={})]
 
     def _trained(self, plan: Plan) -> Built | None:
-        built = self.build(msgspec.structs.replace(plan, trained=0))
+        built = self.build(msgspec.structs.replace(plan, trained=0, labels_weight=0.0))
         if built is None or self.trainer is None:
             return None
         data = self.trainer(self.base(plan.changes).data, built[0], plan)
-        applied = AppliedPass(name="Train", parameters={"seconds": plan.trained, "seed": self.seed})
+        parameters: dict[str, Scalar] = {"seconds": plan.trained, "seed": self.seed}
+        if plan.labels_weight:
+            parameters["labels_weight"] = plan.labels_weight
+        applied = AppliedPass(name="Train", parameters=parameters)
         return None if data == built[0] else (data, [*built[1], applied])
 
     def _changed(self, base: Base, change: Change) -> Built:

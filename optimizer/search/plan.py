@@ -56,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layers: dict[str, Treatment] = {}
     corrected: bool = False  # whether biases make up for the layers' mean errors
     trained: int = 0  # for how many seconds
+    labels_weight: float = 0.0  # of labels while it is trained
 
     @property
     def name(self) -> str:

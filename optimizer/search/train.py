@@ -1,14 +1,21 @@
 """The search's last and dearest move: to train the candidate that is worth most if it gets better."""
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured
 from optimizer.job import Job
-from optimizer.runtime import optimised_session
+from optimizer.runtime import Array, optimised_session
+from optimizer.search.build import Builder, Trainer
 from optimizer.search.plan import ORIGINAL_BASE, Plan
+
+if TYPE_CHECKING:
+    from optimizer.train.distil import Metric
+
+Outputs = dict[str, Array]
 
 # Training takes less than half of a drop away: what is further from the bound stays outside it.
 _WITHIN_REACH = 1.5
@@ -25,37 +32,72 @@ def train_best(job: Job, candidates: Candidates) -> None:
         return
     from optimizer.train.compare import gain  # noqa: PLC0415 - torch is there for those who train only
     from optimizer.train.errors import CannotTrain  # noqa: PLC0415
+
+    builder = candidates.builder.of(best.plan)
+    builder.trainer = _trainer(job, builder)
+    options = job.options
+    plan = msgspec.structs.replace(best.plan, trained=options.train, labels_weight=options.labels_weight)
+    job.tell(f"training: {best.title}")
+    try:
+        built = builder.build(plan)
+        if built is None:
+            job.tell("training gained nothing: the untrained form stays")
+            return
+        sessions = candidates.served(best), optimised_session(built[0])
+        found = gain(job.judge, *sessions, job.selection, job.options.seed)
+    except CannotTrain as reason:
+        job.tell(str(reason))
+        return
+    except MemoryError:
+        job.tell("training is left out: this machine has too little memory for it.")
+        return
+    job.tell(f"training: {job.metric.name} {found.gain:+.3g} [{found.low:+.3g}, {found.high:+.3g}]")
+    if found.is_real:
+        candidates.measure(plan)
+
+
+def _trainer(job: Job, builder: Builder) -> Trainer:
+    """Trains until its time is over, or the time budget; what it made is kept in the work folder."""
+    from optimizer.train.errors import CannotTrain  # noqa: PLC0415
     from optimizer.train.training import Settings, train  # noqa: PLC0415
 
     def trained(original: bytes, treated: bytes, plan: Plan) -> bytes:
         settings = Settings(
-            saturates=candidates.builder.saturates,
-            until=time.monotonic() + plan.trained,
+            saturates=builder.saturates,
+            until=min(time.monotonic() + plan.trained, job.ends),
             seed=job.options.seed,
             checkpoint=job.work.path(f"{plan.name}.checkpoint"),
+            labels_weight=plan.labels_weight,
+            labelled=job.outputs[0],
+            metric=_metric(job),
         )
 
         def result() -> bytes:
-            return train(original, treated, candidates.builder.feeds, settings, job.tell).model
+            if settings.until <= time.monotonic():
+                raise CannotTrain("training is left out: the time budget is spent.")
+            return train(original, treated, job.tuning, settings, job.tell).model
 
         return job.work.file(f"{plan.name}.trained", result).read_bytes()
 
-    candidates.builder.trainer = trained
-    plan = msgspec.structs.replace(best.plan, trained=job.options.train)
-    job.tell(f"training: {best.title}")
-    try:
-        built = candidates.builder.build(plan)
-    except CannotTrain as reason:
-        job.tell(str(reason))
-        return
-    if built is None:
-        job.tell("training gained nothing: the untrained form stays")
-        return
-    sessions = candidates.served(best), optimised_session(built[0])
-    found = gain(job.judge, *sessions, job.selection, job.options.seed)
-    job.tell(f"training: {job.metric.name} {found.gain:+.3g} [{found.low:+.3g}, {found.high:+.3g}]")
-    if found.is_real:
-        candidates.measure(plan)
+    return trained
+
+
+def _metric(job: Job) -> "Metric | None":
+    """Of samples that training holds out; None where calibration and evaluation are not labelled alike."""
+    is_labelled = job.evaluation[0].label is not None
+    if is_labelled != (job.calibration[0].label is not None):
+        return None
+
+    def known(answers: list[Outputs], originals: list[Outputs], labels: list[Array]) -> str:
+        judged = [
+            [{name: one[name] for name in job.outputs} for one in many] for many in (answers, originals)
+        ]
+        truths: list[Any] = [dict.fromkeys(job.outputs, label) for label in labels]
+        truths = truths if is_labelled else [job.metric.truth(one) for one in judged[1]]
+        rows = [job.metric.row(one, truth) for one, truth in zip(judged[0], truths, strict=True)]
+        return f"{job.metric.name} {job.metric.value(rows):.4f}"
+
+    return known
 
 
 def _worth_most(job: Job, measured: list[Measured]) -> Measured | None:

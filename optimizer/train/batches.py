@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 
 from optimizer.quantize.ranges import with_outputs
-from optimizer.runtime import Feeds, optimised_session
+from optimizer.runtime import Array, Feeds, optimised_session
 from optimizer.train.errors import CannotTrain
 from optimizer.train.interpreter import Interpreter, Values, as_feeds
+from optimizer.train.operators import as_tensor
+
+T = TypeVar("T")
 
 _FEWEST = 16
 _HELD, _MOST_HELD = 0.25, 64
@@ -21,9 +25,10 @@ _ALIKE = 0.02  # of the standard deviation: roundings that fall the other way
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of equal shapes."""
+    """Samples of equal shapes, and their labels where there are any."""
 
     samples: tuple[Feeds, ...]
+    labels: tuple[Array, ...] = ()
 
     @property
     def feeds(self) -> Values:
@@ -31,7 +36,7 @@ class Batch:
         return as_feeds(self.samples)
 
 
-def split(samples: Sequence[Feeds], seed: int) -> tuple[list[Feeds], list[Feeds]]:
+def split(samples: Sequence[T], seed: int) -> tuple[list[T], list[T]]:
     """To train on, and held out, by chance.
 
     Raises:
@@ -47,15 +52,15 @@ def split(samples: Sequence[Feeds], seed: int) -> tuple[list[Feeds], list[Feeds]
     return [samples[index] for index in order[held:]], [samples[index] for index in order[:held]]
 
 
-def batches_of(samples: Sequence[Feeds], size: int) -> list[Batch]:
-    """Samples of equal shapes together, at most ``size``."""
-    by_shape: dict[object, list[Feeds]] = {}
-    for feeds in samples:
-        by_shape.setdefault(tuple((name, feeds[name].shape) for name in sorted(feeds)), []).append(feeds)
+def batches_of(samples: Sequence[Feeds], size: int, labels: Sequence[Array] = ()) -> list[Batch]:
+    """Samples of equal shapes together, at most ``size``; ``labels``: of all samples, or none."""
+    by_shape: dict[object, list[int]] = {}
+    for at, feeds in enumerate(samples):
+        by_shape.setdefault(tuple((name, feeds[name].shape) for name in sorted(feeds)), []).append(at)
+    together = [alike[at : at + size] for alike in by_shape.values() for at in range(0, len(alike), size)]
     return [
-        Batch(tuple(alike[at : at + size]))
-        for alike in by_shape.values()
-        for at in range(0, len(alike), size)
+        Batch(tuple(samples[at] for at in places), tuple(labels[at] for at in places) if labels else ())
+        for places in together
     ]
 
 
@@ -118,20 +123,21 @@ class Teacher:
             name: np.concatenate([row[at] for row in rows]) if len(rows) > 1 else rows[0][at]
             for at, name in enumerate(names)
         }
-        return {name: torch.from_numpy(np.asarray(array)) for name, array in found.items()}
+        return {name: as_tensor(np.asarray(array)) for name, array in found.items()}
 
 
 def error(found: Tensor, wanted: Tensor) -> Tensor:
     """Squared error, as a share of the variance; of probabilities the divergence from the teacher's."""
     if not wanted.is_floating_point():
         return torch.zeros(())
-    if _are_probabilities(wanted):
+    if are_probabilities(wanted):
         logs = found.clamp_min(_SMALLEST).log()
         return (wanted * (wanted.clamp_min(_SMALLEST).log() - logs)).sum(-1).mean()
     return (found - wanted).square().mean() / (wanted.var(unbiased=False) + _SMALLEST)
 
 
-def _are_probabilities(wanted: Tensor) -> bool:
+def are_probabilities(wanted: Tensor) -> bool:
+    """Whether they are those of classes along the last axis."""
     if wanted.ndim < 2 or wanted.shape[-1] < 2 or bool((wanted < 0).any()):
         return False
     return bool(((wanted.sum(-1) - 1).abs() < 1e-3).all())

@@ -102,7 +102,7 @@ def largest_difference(interpreter: Interpreter, model: bytes, samples: Sequence
     for feeds in samples:
         expected = run(session, feeds, interpreter.outputs)
         for name, tensor in interpreter(as_feeds([feeds])).items():
-            worst = max(worst, _difference(expected[name], tensor.numpy()))
+            worst = max(worst, _difference(expected[name], tensor.cpu().numpy()))
     return worst
 
 

@@ -79,8 +79,8 @@ class Parameter(nn.Module):
             exact = exact.double().round()
         if self.kind == "bias":
             exact = exact.clamp(-_INT32, _INT32)
-        unmoved = (self.steps == 0).numpy()
-        return np.where(unmoved, self.array, exact.numpy().astype(self.dtype))
+        unmoved = (self.steps == 0).cpu().numpy()
+        return np.where(unmoved, self.array, exact.cpu().numpy().astype(self.dtype))
 
 
 def parameters_of(graph: ir.Graph, *, saturates: bool) -> dict[str, Parameter]:

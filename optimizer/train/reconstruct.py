@@ -14,7 +14,7 @@ from torch import Tensor
 from optimizer.train.batches import Batch, Teacher, error
 from optimizer.train.blocks import Block
 from optimizer.train.interpreter import Interpreter, Values
-from optimizer.train.schedule import Moved, Schedule, move
+from optimizer.train.schedule import Moved, Schedule, move, pick
 
 # Of the variance: where a block is further from the teacher's, the two are not the same value at all; where
 # it is nearer, nothing of it is quantised.
@@ -51,12 +51,12 @@ def reconstruct(
 
     def loss_of(dice: torch.Generator, dropped: float) -> Tensor:
         interpreter.rounding.dice = dice
-        at = int(torch.randint(len(training.batches), (1,), generator=dice))
+        at = pick(len(training.batches), dice)
         found = through(interpreter, block, training.values[at], training.count(at), dropped)
         return _loss(found, targets[at])
 
     @torch.no_grad()
-    def held_out() -> float:
+    def held_out(_progress: float = 0.0) -> float:
         losses = [
             _loss(through(interpreter, block, values, held.count(at)), held_targets[at])
             for at, values in enumerate(held.values)

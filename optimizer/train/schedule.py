@@ -44,17 +44,18 @@ class Moved:
 def move(
     parameters: Sequence[Parameter],
     loss_of: Callable[[torch.Generator, float], Tensor],
-    held_out: Callable[[], float],
+    held_out: Callable[[float], float],
     schedule: Schedule,
 ) -> Moved:
     """Move parameters down a loss, and leave them where the error on held-out samples was least.
 
-    ``loss_of(dice, dropped)`` takes a batch by chance. Steps shrink along a half cosine, which time that runs
-    out shortens. The error is looked at eight times; it may rise at first, while steps are large. So only
-    what gained nothing after six looks, or in four looks in turn, is given up.
+    ``loss_of(dice, dropped)`` takes a batch by chance, ``held_out`` is told how far it came, from 0 to 1.
+    Steps shrink along a half cosine, which time that runs out shortens. The error is looked at eight times;
+    it may rise at first, while steps are large. So only what gained nothing after six looks, or in four looks
+    in turn, is given up.
     """
-    dice = torch.Generator().manual_seed(schedule.seed)
-    before = best = held_out()
+    dice = torch.Generator(torch.get_default_device()).manual_seed(schedule.seed)
+    before = best = held_out(0.0)
     if not parameters:
         return Moved(before, before, kept=False, updates=0)
     kept = start = _steps(parameters)
@@ -76,7 +77,7 @@ def move(
         if progress * _LOOKS < looks + 1:
             continue
         looks = int(progress * _LOOKS)
-        now = held_out()
+        now = held_out(min(progress, 1.0))
         if now < _WORTH * best:
             best, kept, idle = now, _steps(parameters), 0
         else:
@@ -85,6 +86,11 @@ def move(
             break
     set_steps(parameters, kept)
     return Moved(before, best, kept is not start, update)
+
+
+def pick(count: int, dice: torch.Generator) -> int:
+    """A number below ``count`` by chance."""
+    return int(torch.randint(count, (1,), generator=dice))
 
 
 def _steps(parameters: Sequence[Parameter]) -> list[Tensor]:

@@ -15,12 +15,14 @@ import torch
 
 from bundle.arrays import load_npz
 from bundle.errors import InvalidBundle
-from optimizer.runtime import Feeds
+from optimizer.data import Sample, hash_samples
+from optimizer.runtime import Array, Feeds
 from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, error, split
 from optimizer.train.blocks import Block, blocks_of
-from optimizer.train.distil import distil, error_of_answers
+from optimizer.train.distil import Held, Look, Metric, answers_of, distil
 from optimizer.train.errors import CannotTrain
-from optimizer.train.interpreter import Interpreter, check_against_runtime
+from optimizer.train.goal import goal_of
+from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
 from optimizer.train.reconstruct import State, advance, reconstruct
 from optimizer.train.schedule import Moved, Schedule
 from optimizer.train.write import written
@@ -30,6 +32,7 @@ Tell = Callable[[str], None]
 _BATCH = 8
 _ALIKE = 0.5  # of the variance
 _CHECKED = 2  # samples on which the float graph is compared with ONNX Runtime
+_TRIAL, _TRIED = 0.1, 3  # of the time, and blocks at least, after which training that gained nothing ends
 _DONE = "blocks done"  # in a checkpoint, beside the parameters' names
 # glibc's mallopt: large tensors come from a heap that is kept, not from the kernel each time.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGEST_MMAP, _NEVER = -3, -1, 32 * 1024**2, 2**31 - 1
@@ -51,7 +54,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; ``saturates``: see ``quantize.weights``; ``until``: a monotonic time."""
+    """How to train; ``saturates``: see ``quantize.weights``; ``until``: a monotonic time.
+
+    ``labels_weight``: of the labels beside the original's answers; they say what the output ``labelled`` (the
+    first, where none is named) should be. ``metric``: what is told of the held-out samples now and then.
+    """
 
     saturates: bool
     until: float
@@ -61,55 +68,94 @@ class Settings:
     updates: int = 400
     rate: float = 0.01
     checkpoint: Path | None = None
+    labels_weight: float = 0.0
+    labelled: str | None = None
+    metric: Metric | None = None
 
 
 def train(
-    original: bytes, quantised: bytes, samples: Sequence[Feeds], settings: Settings, tell: Tell
+    original: bytes, quantised: bytes, samples: Sequence[Sample], settings: Settings, tell: Tell
 ) -> Trained:
-    """Train ``quantised``, a form of the float graph ``original``, on unlabelled samples.
+    """Train ``quantised``, a form of the float graph ``original``; on a GPU where torch has one.
 
     Values of equal names mean the same in both, as after the passes of ``quantize``. The same seed gives the
-    same model, unless time runs out.
+    same model, unless time runs out or the machine is another.
 
     Raises:
         CannotTrain: or UnsupportedOp; one sentence says why the model stays as it is.
     """
     keep_memory()
     try:
-        return _train(original, quantised, samples, settings, tell)
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return _train(original, quantised, samples, settings, tell)
     except (MemoryError, RuntimeError) as problem:
-        if isinstance(problem, RuntimeError) and "memory" not in str(problem):
-            raise
-        raise CannotTrain("training is left out: this machine has too little memory for it.") from None
+        reason = str(problem)
+        if isinstance(problem, MemoryError) or "memory" in reason:
+            raise CannotTrain("training is left out: this machine has too little memory for it.") from None
+        if "CUDA" in reason or "cuDNN" in reason:
+            raise CannotTrain(
+                f"training is left out: the GPU failed ({reason.splitlines()[0]}). "
+                "Set CUDA_VISIBLE_DEVICES to nothing to train on the CPU."
+            ) from None
+        raise
 
 
 def _train(
-    original: bytes, quantised: bytes, samples: Sequence[Feeds], settings: Settings, tell: Tell
+    original: bytes, quantised: bytes, samples: Sequence[Sample], settings: Settings, tell: Tell
 ) -> Trained:
     torch.manual_seed(settings.seed)
     training, held = split(samples, settings.seed)
-    check_against_runtime(Interpreter(original, saturates=False), original, training[:_CHECKED])
+    feeds = [sample.feeds for sample in training]
+    check_against_runtime(Interpreter(original, saturates=False), original, feeds[:_CHECKED])
     interpreter = Interpreter(quantised, saturates=settings.saturates)
-    size = _BATCH if batches_well(interpreter, training) else 1
-    batches = batches_of(training, size), batches_of(held, size)
+    size = _BATCH if batches_well(interpreter, feeds) else 1
+    batches = _batches(training, size), _batches(held, size)
     teacher = Teacher(original)
-    blocks = blocks_of(interpreter, shared(interpreter, teacher, original, training[0]))
-    targets = teacher.targets(interpreter.outputs, batches[1])
-    before = error_of_answers(interpreter, batches[1], targets)
+    blocks = blocks_of(interpreter, shared(interpreter, teacher, original, feeds[0]))
+    goal = goal_of(interpreter.outputs, settings.labels_weight, settings.labelled, _labels(samples))
+    unseen = Held(
+        goal, batches[1], teacher.targets(interpreter.outputs, batches[1]), _look(settings.metric, tell)
+    )
+    before = unseen.error(answers_of(interpreter, batches[1]))
     moved = _blocks(
         interpreter, teacher, blocks, batches, (settings, _key(quantised, samples, settings), tell)
     )
+    if len(moved) < len(blocks):
+        tell("training ends after this trial: no block came nearer to the original's")
+        return Trained(quantised, before, before, moved, Moved(before, before, kept=False, updates=0))
     whole = distil(
         interpreter,
         teacher,
         blocks,
-        batches,
+        (batches[0], unseen),
         Schedule(settings.updates, settings.rate, settings.until, seed=settings.seed),
     )
     tell(f"training, all at once: {_sentence(whole)}")
     better = whole.after < before
     model = written(quantised, interpreter) if better else quantised
     return Trained(model, before, whole.after if better else before, moved, whole)
+
+
+def _batches(samples: Sequence[Sample], size: int) -> list[Batch]:
+    return batches_of([sample.feeds for sample in samples], size, _labels(samples))
+
+
+def _labels(samples: Sequence[Sample]) -> list[Array]:
+    """Of all, or none."""
+    return [sample.label for sample in samples if sample.label is not None]
+
+
+def _look(metric: Metric | None, tell: Tell) -> Look:
+    """Tells how far training came."""
+
+    def look(held: Held, progress: float, now: float, answers: list[Values]) -> None:
+        known = ""
+        if metric is not None:
+            labels = [label for batch in held.batches for label in batch.labels]
+            known = f", {metric(held.by_sample(answers), held.by_sample(held.targets), labels)}"
+        tell(f"training, all at once, {progress:.0%}: error {now:.4g}{known}, on samples held out")
+
+    return look
 
 
 def _blocks(
@@ -119,23 +165,35 @@ def _blocks(
     batches: tuple[Sequence[Batch], Sequence[Batch]],
     how: tuple[Settings, str, Tell],
 ) -> list[Moved]:
-    """Train block after block, from where an earlier run was stopped."""
+    """Train block after block, from where an earlier run stopped; the first only, if they gain nothing."""
     settings, key, tell = how
     states = State.of(batches[0]), State.of(batches[1])
     schedule = Schedule(settings.block_updates, settings.block_rate, settings.until, dropped=0.5)
     done = _load(interpreter, settings.checkpoint, key)
-    moved = []
+    moved: list[Moved] = []
+    began = time.monotonic()
     for number, block in enumerate(blocks):
         if number >= done:
             until = _share_of(settings.until, len(blocks) - number, len(blocks))
             mine = replace(schedule, until=until, seed=settings.seed + number)
             found = reconstruct(interpreter, teacher, block, states, mine)
             moved.append(found)
-            tell(f"training, block {number + 1} of {len(blocks)}: {_sentence(found)}")
             _save(interpreter, settings.checkpoint, key, number + 1)
+            tell(f"training, block {number + 1} of {len(blocks)}: {_sentence(found)}")
+            spent = (time.monotonic() - began) / max(settings.until - began, 1.0)
+            if done == 0 and spent > _TRIAL and _gained_nothing(moved):
+                return moved
+        else:
+            moved.append(Moved(0.0, 0.0, kept=True, updates=0))  # by the earlier run
         for state in states:
             advance(interpreter, block, state)
     return moved
+
+
+def _gained_nothing(moved: Sequence[Moved]) -> bool:
+    """In several blocks that could be trained."""
+    tried = [one for one in moved if one.updates]
+    return len(tried) >= _TRIED and not any(one.kept for one in tried)
 
 
 def _share_of(until: float, left: int, blocks: int) -> float:
@@ -170,14 +228,11 @@ def shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: F
     }
 
 
-def _key(quantised: bytes, samples: Sequence[Feeds], settings: Settings) -> str:
+def _key(quantised: bytes, samples: Sequence[Sample], settings: Settings) -> str:
     """Of all that a checkpoint depends on."""
-    total = hashlib.sha256(quantised)
-    for feeds in samples:
-        for name in sorted(feeds):
-            total.update(name.encode() + feeds[name].tobytes())
-    total.update(f"{replace(settings, until=0, checkpoint=None)} {torch.__version__}".encode())
-    return total.hexdigest()
+    how = replace(settings, until=0, checkpoint=None, metric=None)
+    parts = [hashlib.sha256(quantised).hexdigest(), hash_samples(samples), str(how), torch.__version__]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _save(interpreter: Interpreter, path: Path | None, key: str, done: int) -> None:
@@ -185,7 +240,7 @@ def _save(interpreter: Interpreter, path: Path | None, key: str, done: int) -> N
         return
     arrays: dict[str, Any] = {
         _DONE: np.array([key, str(done)]),
-        **{name: one.steps.detach().numpy() for name, one in interpreter.known.items() if one.is_moved},
+        **{name: one.steps.detach().cpu().numpy() for name, one in interpreter.known.items() if one.is_moved},
     }
     write_checkpoint(path, arrays)
 

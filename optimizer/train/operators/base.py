@@ -91,8 +91,8 @@ def operator(*op_types: str, domain: str = "") -> Callable[[Function], Function]
 
 
 def as_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
-    """A copy of an array as a tensor."""
-    return torch.from_numpy(np.array(array))
+    """A copy of an array as a tensor, on the device that is torch's default now."""
+    return torch.from_numpy(np.array(array)).to(torch.get_default_device())
 
 
 def integers(tensor: Tensor) -> list[int]:

@@ -50,7 +50,7 @@ def optimize(make: Make, tmp_path: Path) -> Optimize:
             name="model",
             max_drop=0.01,
             metric="cosine",
-            time_budget=30,
+            time_budget=30 + more.get("train", 0),
             **more,
         )
         return press(options, lines.append), lines

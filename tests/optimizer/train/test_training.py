@@ -1,5 +1,6 @@
 """A quantised graph is trained towards the float one, and left alone where that cannot be."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,9 +19,11 @@ from optimizer.quantize import QuantizeStatic
 from optimizer.quantize.ranges import observe
 from optimizer.quantize.static import observed_names
 from optimizer.runtime import Feeds, optimised_session
+from optimizer.train.batches import Batch
 from optimizer.train.blocks import blocks_of
 from optimizer.train.compare import gain
 from optimizer.train.errors import CannotTrain, UnsupportedOp
+from optimizer.train.goal import goal_of
 from optimizer.train.interpreter import Interpreter
 from optimizer.train.training import Settings, train
 from optimizer.train.write import written
@@ -38,7 +41,7 @@ TEXT = """agraph (float[n, 3, h, w] x) => (float[n, 10] y) {
 class Case:
     original: bytes
     quantised: bytes
-    samples: list[Feeds]
+    samples: list[Sample]
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def case(make: Make) -> Case:
                 one.steps += torch.randint(
                     -9, 10, one.steps.shape, generator=torch.Generator().manual_seed(1)
                 )
-    return Case(model.SerializeToString(), written(quantised, interpreter), samples)
+    return Case(model.SerializeToString(), written(quantised, interpreter), list(map(Sample, samples)))
 
 
 def settings(**changes: object) -> Settings:
@@ -136,7 +139,7 @@ def test_after_an_interrupt_training_goes_on_at_the_next_block(case: Case, tmp_p
 
     def stop_after_two(line: str) -> None:
         lines.append(line)
-        if len(lines) == 3:
+        if len(lines) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -214,3 +217,110 @@ def test_a_gain_is_real_only_where_its_interval_excludes_zero(case: Case) -> Non
     assert 0 < better.low <= better.gain <= better.high
     assert not gain(judge, original, coarse, samples, 0).is_real
     assert not gain(judge, coarse, coarse, samples, 0).is_real
+
+
+def labelled(case: Case, seed: int, count: int) -> list[Sample]:
+    """The class after the one that the original says: so that labels and the original never agree."""
+    rng, session = np.random.default_rng(seed), optimised_session(case.original)
+    feeds = [{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(count)]
+    return [Sample(one, (session.run(["y"], one)[0].argmax(-1) + 1) % 10) for one in feeds]
+
+
+def likelihood(model: bytes, samples: list[Sample]) -> float:
+    session = optimised_session(model)
+    rows = [session.run(["y"], dict(sample.feeds))[0][0, int(sample.label[0])] for sample in samples]
+    return float(np.log(rows).mean())
+
+
+def test_labels_count_as_much_as_their_weight_says(case: Case) -> None:
+    samples, fresh = labelled(case, 21, 64), labelled(case, 22, 64)
+    found = [
+        likelihood(
+            train(case.original, case.quantised, samples, settings(labels_weight=weight), quiet).model, fresh
+        )
+        for weight in (0.0, 0.5, 5.0)
+    ]
+    assert found[0] < found[1] < found[2]
+
+
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        (np.array(10), "a calibration label is outside 0 to 9, the classes of the model's output y."),
+        (
+            np.array([1, 2, 3]),
+            "do not fit the model's output y of shape [8, 10]: give one for each prediction.",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(case: Case, label: np.ndarray, sentence: str) -> None:
+    samples = [replace(sample, label=label) for sample in case.samples]
+    with pytest.raises(CannotTrain) as caught:
+        train(case.original, case.quantised, samples, settings(labels_weight=1.0), quiet)
+    assert str(caught.value).startswith("training is left out: ")
+    assert str(caught.value).endswith(sentence)
+
+
+def test_labels_that_are_numbers_are_missed_by_their_squared_error() -> None:
+    goal = goal_of(["y"], 2.0, None, [np.array([1.0]), np.array([5.0])])
+    batch = Batch(({}, {}), (np.array([1.0]), np.array([5.0])))
+    answers = {"y": torch.tensor([[2.0], [5.0]])}
+    # Off by one at one of two, labels have the variance 4; as the teacher has it.
+    assert float(goal.loss(answers, answers, batch)) == pytest.approx(2.0 * 0.5 / 4)
+    assert float(goal_of(["y"], 0.0, None, []).loss(answers, answers, batch)) == 0
+
+
+def test_a_trial_that_gains_nothing_ends_the_training(case: Case) -> None:
+    lines: list[str] = []
+    # Steps of nothing move nothing.
+    still = settings(block_rate=1e-9, until=time.monotonic() + 4, block_updates=10**6)
+    found = train(case.original, case.quantised, case.samples, still, lines.append)
+    assert found.model == case.quantised
+    assert found.before == found.after
+    assert lines[-1] == "training ends after this trial: no block came nearer to the original's"
+    assert (
+        len(lines) - 1
+        == 3
+        < len(blocks_of(Interpreter(case.quantised, saturates=False), ["r", "s", "e", "y"]))
+    )
+
+
+def test_it_tells_how_far_it_came(case: Case) -> None:
+    lines: list[str] = []
+
+    def metric(answers: list, originals: list, labels: list) -> str:
+        assert len(answers) == len(originals) == 16
+        assert answers[0]["y"].shape == originals[0]["y"].shape == (1, 10)
+        assert labels == []
+        pairs = zip(answers, originals, strict=True)
+        return f"agreement {np.mean([one['y'].argmax() == two['y'].argmax() for one, two in pairs]):.2f}"
+
+    train(case.original, case.quantised, case.samples, settings(metric=metric), lines.append)
+    told = [line for line in lines if line.startswith("training, all at once, ")]
+    assert len(told) >= 4
+    assert all(
+        re.fullmatch(r".*, \d+%: error [\d.e-]+, agreement [01]\.\d\d, on samples held out", line)
+        for line in told
+    )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "CUDA error: unspecified launch failure\nhelp",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "CUDA out of memory.",
+    ],
+)
+def test_a_gpu_that_vanishes_is_one_sentence(
+    case: Case, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    def vanish(*_: object, **__: object) -> None:
+        raise RuntimeError(failure)
+
+    monkeypatch.setattr(torch.Tensor, "backward", vanish)
+    with pytest.raises(CannotTrain) as caught:
+        train(case.original, case.quantised, case.samples, settings(), quiet)
+    expected = "too little memory" if "memory" in failure else f"the GPU failed ({failure.splitlines()[0]})."
+    assert expected in str(caught.value)
+    assert str(caught.value).count("\n") == 0
