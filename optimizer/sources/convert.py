@@ -3,10 +3,18 @@
 from collections.abc import Callable
 
 from optimizer.errors import InputError
+from optimizer.sources import boosters, factory, pytorch, scikit_learn
 from optimizer.sources.base import Asked, Converted
 
 # A test that costs nothing, and what converts: in this order, and the first that says yes.
-_SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ...] = ()
+_SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ...] = (
+    (scikit_learn.is_mine, scikit_learn.convert),
+    (boosters.is_xgboost, boosters.convert_xgboost),
+    (boosters.is_lightgbm, boosters.convert_lightgbm),
+    (boosters.is_catboost, boosters.convert_catboost),
+    (pytorch.is_mine, pytorch.convert_file),
+    (factory.is_mine, factory.converted),
+)
 
 
 def convert(asked: Asked) -> Converted | None:
