@@ -1,7 +1,11 @@
 """What every source takes and gives."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +59,19 @@ def need(packages: Iterable[str], extra: str, what: str) -> None:
             f"{what} needs {missing[0]}, which is not here: pip install 'coldpress[{extra}]', "
             "or make setup-sources."
         )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What frameworks print is for their developers, and stdout is for this command's own lines."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def origin_of(framework: str, path: Path, files: Iterable[Path]) -> Origin:
