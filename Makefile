@@ -31,6 +31,8 @@ setup-sources: setup-train ## add to .venv what `optimize` converts other framew
 		tokenizers==0.23.3 transformers==5.24.0
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check catboost==1.2.10 lightgbm==4.7.0 \
 		onnxmltools==1.16.0 pandas==3.1.1 scikit-learn==1.9.1 skl2onnx==1.20.0 skops==0.16.0 xgboost-cpu==3.2.0
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check tensorflow==2.21.0 \
+		tensorflow-model-optimization==0.8.1 tf-keras==2.21.0 tf2onnx==1.17.0
 
 demo: $(native) ## press, push, deploy and ask a real model on this machine
 	@.venv/bin/python -m examples.ocr.demo

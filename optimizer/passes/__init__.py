@@ -12,6 +12,7 @@ from optimizer.passes.fuse_hard_swish import FuseHardSwish
 from optimizer.passes.inline_if import InlineIf
 from optimizer.passes.merge_matmuls import MergeMatMuls
 from optimizer.passes.raise_opset import RaiseOpset
+from optimizer.passes.remove_rounding import RemoveRounding
 from optimizer.passes.squeeze_operands import SqueezeOperands
 from optimizer.passes.write_out_scaler import WriteOutScaler
 
@@ -28,6 +29,7 @@ __all__ = [
     "InlineIf",
     "MergeMatMuls",
     "RaiseOpset",
+    "RemoveRounding",
     "SqueezeOperands",
     "WriteOutScaler",
 ]

@@ -1,5 +1,6 @@
 """Plans into models; what several plans need is computed once."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from bundle.manifest import AppliedPass, Scalar, Target
 from optimizer.data import Sample
 from optimizer.external import parse
-from optimizer.normalise import equal_outputs, normalise, tidy
-from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention
+from optimizer.normalise import equal_outputs, normalise, pipeline, tidy
+from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention, RemoveRounding
 from optimizer.quantize.smoothing import Smooth
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
@@ -157,14 +158,22 @@ class Builder:
         if not result.modified:
             return data, applied
         try:
-            # A constant factor that a change brings goes into the weights.
-            changed = _tidied(FoldAffine()(result.model).model if change == "gelu" else result.model)
+            changed = _tidied(_folded(result.model, change))
         except EncodeError:  # a model over 2 GB, of whose weights too many became others
             return data, applied
         return changed, [*applied, AppliedPass(name=type(step).__name__, parameters={})]
 
 
+def _folded(model: ir.Model, change: Change) -> ir.Model:
+    """With what a change brought folded: a constant factor, or weights that are floats only now."""
+    if change == "float":
+        return functools.reduce(lambda folded, step: step(folded).model, pipeline(), model)
+    return FoldAffine()(model).model if change == "gelu" else model
+
+
 def _step(base: Base, change: Change) -> ir.passes.PassBase:
+    if change == "float":
+        return RemoveRounding()
     if change == "attention":
         return FuseAttention()
     if change == "gelu":

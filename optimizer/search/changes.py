@@ -9,10 +9,10 @@ from optimizer.search.build import Builder
 from optimizer.search.plan import Change
 
 _TIMING_BUDGET_S = 3.0
-# These are left out where they are certain to be slower; the others make quantisation more exact, and say
-# themselves where they are worth it.
+# These are left out where they are certain to be slower; the others make quantisation more exact, or
+# possible, and say themselves where they are worth it.
 _FOR_SPEED: tuple[Change, ...] = ("attention", "gelu")
-_TRIED: tuple[Change, ...] = (*_FOR_SPEED, "smooth")
+_TRIED: tuple[Change, ...] = ("float", *_FOR_SPEED, "smooth")
 
 
 class Changes(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from optimizer.errors import InputError
 from optimizer.sources import boosters, factory, pytorch, scikit_learn
 from optimizer.sources.base import Asked, Converted
+from optimizer.sources.tensorflow import source as tensorflow
 
 # A test that costs nothing, and what converts: in this order, and the first that says yes.
 _SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ...] = (
@@ -13,6 +14,7 @@ _SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ..
     (boosters.is_lightgbm, boosters.convert_lightgbm),
     (boosters.is_catboost, boosters.convert_catboost),
     (pytorch.is_mine, pytorch.convert_file),
+    (tensorflow.is_mine, tensorflow.convert),
     (factory.is_mine, factory.converted),
 )
 
