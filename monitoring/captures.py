@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 # A line that is in no batch is counted as one of these.
 REFUSED = ("damaged", "other schema", "other digest", "duplicated", "misfit")
 # Of those that are: what was odd about them.
-ODD = ("not finite", "redacted", "out of order", "late")
+ODD = ("not finite", "redacted", "partial", "out of order", "late")
 
 _LATE_MS = 3_600_000
 _PIECE_BYTES = 64 * 1024
@@ -122,23 +122,33 @@ def fitted(
 ) -> Request:
     """A request, held against the baseline's tensors; the time is in seconds since 1970.
 
+    Of outputs those that were asked for are enough.
+
     Raises:
         Misfit: a tensor is missing or another, or they are not of the same number of rows.
     """
     read: dict[Place, Array] = {}
     for tensor in tensors:
         place = (tensor.side, tensor.name)
-        if place not in given:
+        if place in given:
+            read[place] = _rows_of(tensor, given[place])
+        elif tensor.side == "inputs":
             raise Misfit(f"'{tensor.name}' is not among the {tensor.side}")
-        read[place] = _rows_of(tensor, given[place])
+    if not read:
+        raise Misfit("it has none of the outputs")
     counts = {len(array) for array in read.values()}
     if len(counts) > 1:
         raise Misfit("its tensors are not of the same number of rows")
     return Request(inference_id, time, counts.pop() if counts else 0, read)
 
 
-def joined(requests: Sequence[Request]) -> Batch:
-    """Requests as one batch."""
+def joined(requests: Iterable[Request]) -> Iterator[Batch]:
+    """Requests as batches, of which each has the same tensors throughout."""
+    for _, alike in groupby(requests, key=lambda request: tuple(request.tensors)):
+        yield _batch(list(alike))
+
+
+def _batch(requests: Sequence[Request]) -> Batch:
     ids = [request.id for request in requests for _ in range(request.rows)]
     times = np.repeat([request.time for request in requests], [request.rows for request in requests])
 
@@ -229,10 +239,9 @@ def batches(  # noqa: PLR0913 - what is read, for whom, and what becomes of it
         waiting.append(request)
         count += request.rows
         if count >= rows:
-            yield joined(waiting)
+            yield from joined(waiting)
             waiting, count = [], 0
-    if waiting:
-        yield joined(waiting)
+    yield from joined(waiting)
 
 
 def lines(chunks: Iterable[bytes], tally: Tally, name: str = "object") -> Iterator[bytes]:
@@ -316,6 +325,8 @@ def _read(line: bytes, wanted: Wanted, seen: Seen, tally: Tally, where: str) -> 
         tally.note("duplicated", where)
         return None
     _note_oddities(record, request, tally, where)
+    if len(request.tensors) < len(wanted.tensors):
+        tally.note("partial", where)
     return request
 
 

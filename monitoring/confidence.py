@@ -17,18 +17,20 @@ Array = npt.NDArray[Any]
 
 
 def promised(baseline: Baseline, columns: Array) -> Array:
-    """Of each request, the probability that its predicted class is right; 0 where nothing is known."""
+    """Of each request, the probability that its predicted class is right; NaN where nothing is known."""
     table = baseline.reliability
     if table is None:
-        return np.zeros(len(columns))
+        return np.full(len(columns), np.nan)
     index = next(i for i, feature in enumerate(baseline.features) if feature.name == table.feature)
     shares = (np.array(table.correct) + 0.5) / (np.array(table.counts) + 1)
-    return np.asarray(shares[np.searchsorted(table.edges, columns[:, index], side="right")])
+    confidence = columns[:, index]
+    found = shares[np.searchsorted(table.edges, confidence, side="right")]
+    return np.where(np.isnan(confidence), np.nan, found)
 
 
 def estimate(baseline: Baseline, windows: Windows, *, alarm: bool) -> float | None:
     """The estimated accuracy of the last requests; none where an alarm stands or no labels were known."""
-    requests = int(windows.requests.sum())
+    requests = int(windows.promised.sum())
     if baseline.reliability is None or alarm or not requests:
         return None
     return float(windows.expected.sum() / requests)

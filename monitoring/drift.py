@@ -43,6 +43,7 @@ from monitoring.binning import BINS, MISSING, Bins
 
 THRESHOLD = 1_000_000.0
 RECENT = 512  # requests whose bins are kept
+UNKNOWN = 255  # the bin of a score that a request has not
 
 _GROUPS = 11  # coarse bins: what is missing, a hundredth at either end, eight between
 _CELLS = BINS + _GROUPS
@@ -63,14 +64,15 @@ Array = npt.NDArray[Any]
 class Evidence(msgspec.Struct, kw_only=True):
     """The test's state after ``count`` requests; advanced by one writer, since the order of requests matters.
 
-    ``urn`` holds weights by season, score and cell (bins and coarse bins), ``sums`` by season, score and bet
-    the urn's weights times the bet's densities; ``learned`` the learning bets' histograms by score,
-    ``statistic`` R by score and bet; ``recent`` is a ring of the bins of the last requests, ``history`` the
-    largest evidence in every ``stride`` requests.
+    ``seen`` is by season and score, as not all requests have all. ``urn`` holds weights by season, score and
+    cell (bins and coarse bins), ``sums`` by season, score and bet the urn's weights times the bet's
+    densities; ``learned`` the learning bets' histograms by score, ``statistic`` R by score and bet;
+    ``recent`` is a ring of the bins of the last requests, ``history`` the largest evidence in every
+    ``stride`` requests.
     """
 
     count: int
-    seen: Array  # requests of each season that the urn holds
+    seen: Array  # requests of each season and score that the urn holds
     urn: Array
     sums: Array
     learned: Array
@@ -124,7 +126,7 @@ def begin(prepared: Prepared) -> Evidence:
     table = prepared.table.reshape(scores, BINS, GRID)
     return Evidence(
         count=0,
-        seen=np.zeros(seasons, np.int64),
+        seen=np.zeros((seasons, scores), np.int64),
         urn=cells,
         sums=np.einsum("hsk,skg->hsg", prepared.weights, table),
         learned=np.zeros((scores, _LEARNED)),
@@ -140,11 +142,16 @@ def evidence_of(prepared: Prepared, state: Evidence) -> Array:
     return np.asarray(statistic * (prepared.shares / THRESHOLD))
 
 
-def advance(prepared: Prepared, state: Evidence, placed: Array, seasons: Array) -> None:
+def advance(
+    prepared: Prepared, state: Evidence, placed: Array, seasons: Array, known: Array | None = None
+) -> None:
     """Look at requests in their order; ``placed`` are their bins, [requests, scores].
 
-    ``state`` is changed in place.
+    ``known``: which scores they have, all by default; nothing is bet on the others, and nothing learnt of
+    them. ``state`` is changed in place.
     """
+    hidden = np.flatnonzero([] if known is None else ~known)
+    shown: Any = np.flatnonzero(known) if known is not None and hidden.size else slice(None)
     cells_of, places_of, rows = _where(prepared, placed)
     reach = prepared.shares / THRESHOLD
     decays = 1 - 1 / np.array(_MEMORIES)
@@ -167,16 +174,19 @@ def advance(prepared: Prepared, state: Evidence, placed: Array, seasons: Array) 
         factors = prepared.table.take(rows[index], axis=0)
         if phase % 4 == 0:
             np.minimum(statistic, _MOST, out=statistic)
+        before = statistic[hidden]
         statistic += 1
         fixed *= factors
         fixed *= totals[:, None] / sums
         learning *= _KEPT + (1 - _KEPT) * gained
+        statistic[hidden] = before
         # Only now may the urn and the histograms know the request.
-        learned[places] += 1 / scale / decays[:, None]
-        urn[cells.reshape(-1)] += 1
-        sums += factors
-        state.seen[season] += 1
+        learned[places[:, shown]] += 1 / scale / decays[:, None]
+        urn[cells[:, shown].reshape(-1)] += 1
+        sums[shown] += factors[shown]
+        state.seen[season, shown] += 1
         state.recent[state.count % RECENT] = placed[index]
+        state.recent[state.count % RECENT, hidden] = UNKNOWN
         state.count += 1
         _judge(state, np.einsum("sg,sg->s", statistic, prepared.bet_weights) * reach)
 

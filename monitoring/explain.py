@@ -63,7 +63,7 @@ def _by_cause(monitor: Monitor, evidence: Array) -> list[int]:
         first = min(since_of(monitor, i) for i in against)
         begun = max(first, monitor.state.evidence.count - LATEST)
         kept = monitor.state.windows.residuals[np.arange(begun, monitor.state.evidence.count) % LATEST]
-        size = np.abs(np.clip(kept.astype(np.float64), -1e3, 1e3)).mean(axis=0)
+        size = np.abs(np.clip(np.nan_to_num(kept.astype(np.float64)), -1e3, 1e3)).mean(axis=0)
         strength = dict(zip(residual, size.tolist(), strict=True))
         against.sort(key=lambda i: -strength[i])
     found: dict[str, int] = {}
@@ -77,9 +77,14 @@ def since_of(monitor: Monitor, score: int) -> int:
     state = monitor.state.evidence
     table = _strongest(monitor, score)
     first, recent = drift.latest(state)
-    gains = np.log(table[recent[:, score]])
+    gains = np.log(_bin_factors(table, recent[:, score]))
     after = np.cumsum(gains[::-1])[::-1]
     return first + int(after.argmax())
+
+
+def _bin_factors(table: Array, placed: Array) -> Array:
+    """What a bet gave for each request's bin; 1 where the request has not the score."""
+    return np.where(placed < BINS, table[np.minimum(placed, BINS - 1)], 1.0)
 
 
 def _strongest(monitor: Monitor, score: int) -> Array:
@@ -95,13 +100,13 @@ def _moved(monitor: Monitor, score: int, evidence: float) -> Moved:
     since = since_of(monitor, score)
     first, recent = drift.latest(state)
     placed = recent[since - first :, score]
-    now = np.bincount(placed, minlength=BINS).astype(np.float64)
+    now = np.bincount(placed[placed < BINS], minlength=BINS).astype(np.float64)
     before = base.weights[score].astype(np.float64)
     categories = base.features[score].categories if score < len(base.features) else None
-    p, q = now / now.sum(), before / before.sum()
+    p, q = now / max(now.sum(), 1), before / before.sum()
     direction, shift, values = _direction(p, q, base.edges[score], categories)
     table = _strongest(monitor, score)
-    clearest = np.argsort(-table[placed], kind="stable")[:_EXAMPLES]
+    clearest = np.argsort(-_bin_factors(table, placed), kind="stable")[:_EXAMPLES]
     return Moved(
         feature=name.feature,
         score=str(name),

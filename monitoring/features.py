@@ -66,10 +66,14 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Features(NamedTuple):
-    """``columns``: float64 [requests, features]; ``spaces``: by side, float64 [requests, cells]."""
+    """``columns``: float64 [requests, features]; ``spaces``: by side, float64 [requests, cells].
+
+    ``known``: bool [features], whether the requests had the tensor; a side that lacks one has no space.
+    """
 
     columns: Array
     spaces: dict[str, Array]
+    known: Array
 
 
 def describe(name: str, side: Side, rows: Rows, fit: Array) -> Tensor:
@@ -138,24 +142,35 @@ def names(tensor: Tensor) -> list[Feature]:
 def extract(tensors: Sequence[Tensor], inputs: Mapping[str, Rows], outputs: Mapping[str, Rows]) -> Features:
     """The features of a batch of requests; a tensor's rows are along its first axis, or a list.
 
+    Outputs that nobody asked for may be missing, but of all requests alike.
+
     Raises:
         SchemaMismatch: a tensor is missing, or of another type or shape than in the calibration data.
     """
     columns: list[Array] = []
+    known: list[bool] = []
     spaces: dict[str, list[Array]] = {"inputs": [], "outputs": []}
+    count = len(next(iter((inputs or outputs).values()), ()))
     for tensor in tensors:
         given = inputs if tensor.side == "inputs" else outputs
+        width = len(names(tensor))
+        known += [tensor.name in given] * width
         if tensor.name not in given:
-            raise SchemaMismatch(f"the requests have no '{tensor.name}' among their {tensor.side}.")
+            if tensor.side == "inputs" or not (inputs or outputs):
+                raise SchemaMismatch(f"the requests have no '{tensor.name}' among their {tensor.side}.")
+            columns.append(np.full((count, width), np.nan))
+            spaces.pop("outputs", None)
+            continue
         found, space = _EXTRACT[tensor.kind](tensor, _checked(tensor, given[tensor.name]))
         columns.append(found)
-        if space is not None:
+        if space is not None and tensor.side in spaces:
             spaces[tensor.side].append(space)
     if len({len(found) for found in columns}) > 1:
         raise SchemaMismatch("the tensors are not of the same number of requests.")
     return Features(
         columns=np.concatenate(columns, axis=1),
         spaces={side: np.concatenate(parts, axis=1) for side, parts in spaces.items() if parts},
+        known=np.array(known, bool),
     )
 
 

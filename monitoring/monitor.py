@@ -21,11 +21,11 @@ from monitoring.confidence import promised
 from monitoring.features import Rows, extract
 from monitoring.packed import pack, unpack
 from monitoring.repeats import hash_rows
-from monitoring.scoring import score
+from monitoring.scoring import known_scores, score
 from monitoring.seasons import season_of
 from monitoring.silence import Traffic, note
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 Array = npt.NDArray[Any]
 
@@ -71,7 +71,8 @@ class Monitor:
     ) -> None:
         """Look at a batch of requests in their order: each tensor along its first axis, or a list.
 
-        ``times`` are when they came, in seconds since 1970.
+        Outputs that nobody asked for may be missing, of all of them alike. ``times`` are when they came, in
+        seconds since 1970.
 
         Raises:
             SchemaMismatch: they do not fit the baseline; nothing has been counted then.
@@ -87,7 +88,8 @@ class Monitor:
         seasons = np.zeros(count, np.intp) if times is None else season_of(times, base.seasons)
         scores = score(features, len(base.features), base.spaces)
         first = state.evidence.count
-        drift.advance(self.prepared, state.evidence, place(base.bins, scores), seasons)
+        known = known_scores(features, len(base.features), base.spaces)
+        drift.advance(self.prepared, state.evidence, place(base.bins, scores), seasons, known)
         seen = windows.Seen(
             features.columns[:, : len(base.features)],
             scores[:, self._residuals] / self._spread,

@@ -21,12 +21,20 @@ _WEIGHTS = {
     "nearest reference": 6.0,
 }
 _DERIVED = 2.0
+_MOST_COMPONENTS = 8  # of a space that are scores (scores/component.py)
 
 
 def detectors_of(learned: Learned) -> list[str]:
     """Those that look at a side with this space."""
     absent = "given the others" if learned.precision is None else ""
     return [name for name in DETECTORS if name != absent]
+
+
+def scores_of(learned: Learned, detector: str) -> int:
+    """How many scores a detector has in a space."""
+    if detector == "given the others":
+        return 0 if learned.precision is None else len(learned.precision)
+    return min(learned.components.shape[1], _MOST_COMPONENTS) if detector == "component" else 1
 
 
 def score_names(
@@ -50,15 +58,26 @@ def score(features: Features, watched: int, spaces: Mapping[str, Learned]) -> Ar
     """float64 [requests, scores]; the first ``watched`` features are scores themselves."""
     parts = [features.columns[:, :watched]]
     for side, learned in spaces.items():
+        if side not in features.spaces:
+            width = sum(scores_of(learned, name) for name in detectors_of(learned))
+            parts.append(np.full((len(features.columns), width), np.nan))
+            continue
         space = enter(learned, features.spaces[side])
         parts += [DETECTORS[name](space) for name in detectors_of(learned)]
     return np.concatenate(parts, axis=1)
+
+
+def known_scores(features: Features, watched: int, spaces: Mapping[str, Learned]) -> Array:
+    """Bool [scores]: which ones the requests have the tensors for."""
+    known = features.known[:watched].tolist()
+    for side, learned in spaces.items():
+        known += [side in features.spaces] * sum(scores_of(learned, name) for name in detectors_of(learned))
+    return np.array(known, bool)
 
 
 def _titles(side: str, detector: str, learned: Learned, titles: Mapping[str, Sequence[str]]) -> list[str]:
     if detector == "given the others":
         return list(titles[side])
     if detector == "component":
-        count = min(learned.components.shape[1], 8)
-        return [f"{side}, component {index + 1}" for index in range(count)]
+        return [f"{side}, component {index + 1}" for index in range(scores_of(learned, detector))]
     return [side]

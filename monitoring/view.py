@@ -35,7 +35,7 @@ def view(monitor: Monitor) -> View:
     """Of the last requests, at most ``drift.RECENT``."""
     state = monitor.state
     _, recent = drift.latest(state.evidence)
-    counts = np.stack([np.bincount(column, minlength=BINS) for column in recent.T])
+    counts = np.stack([np.bincount(column[column < BINS], minlength=BINS) for column in recent.T])
     sums, slots = windows.moments(state.windows, state.evidence.count)
     lately, _ = windows.moments(state.windows, state.evidence.count, LATELY)
     return View(monitor.baseline, len(recent), counts, sums, lately, int(state.windows.repeated.sum()), slots)

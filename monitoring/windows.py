@@ -39,14 +39,16 @@ class Moments(NamedTuple):
 class Windows(msgspec.Struct, kw_only=True):
     """Sums by slot, and rings of the latest requests.
 
-    ``moments``: [SLOTS, features, 8]; ``requests``, ``repeated``, ``expected``: [SLOTS] requests, those whose
-    inputs came shortly before, and the right ones that their confidence promises. ``residuals``: those of the
-    latest requests given the other columns, standardised. ``hashes``: of the last requests' inputs.
+    ``moments``: [SLOTS, features, 8]; ``requests``, ``repeated``, ``promised``, ``expected``: [SLOTS]
+    requests, those whose inputs came shortly before, those whose confidence is known, and the right ones that
+    it promises. ``residuals``: those of the latest requests given the other columns, standardised.
+    ``hashes``: of the last requests' inputs.
     """
 
     moments: Array
     requests: Array
     repeated: Array
+    promised: Array
     expected: Array
     residuals: Array
     hashes: Array
@@ -60,6 +62,7 @@ def begin(features: int, residuals: int) -> Windows:
         moments=moments,
         requests=np.zeros(SLOTS, np.int64),
         repeated=np.zeros(SLOTS, np.int64),
+        promised=np.zeros(SLOTS, np.int64),
         expected=np.zeros(SLOTS),
         residuals=np.zeros((LATEST, residuals), np.float16),
         hashes=np.zeros(HASHES, np.uint32),
@@ -87,12 +90,13 @@ def advance(windows: Windows, first: int, seen: Seen) -> None:
         if number % SLOT == 0:
             fresh = begin(columns.shape[1], 0)
             windows.moments[slot] = fresh.moments[0]
-            windows.requests[slot] = windows.repeated[slot] = 0
+            windows.requests[slot] = windows.repeated[slot] = windows.promised[slot] = 0
             windows.expected[slot] = 0
         _add(windows.moments[slot], columns[start:end])
         windows.requests[slot] += end - start
         windows.repeated[slot] += int(repeated[start:end].sum())
-        windows.expected[slot] += float(expected[start:end].sum())
+        windows.promised[slot] += int(np.isfinite(expected[start:end]).sum())
+        windows.expected[slot] += float(np.nansum(expected[start:end]))
         start = end
     kept = np.arange(max(0, len(residuals) - LATEST), len(residuals))
     windows.residuals[(first + kept) % LATEST] = np.clip(residuals[kept], -6e4, 6e4)

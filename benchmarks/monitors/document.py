@@ -75,7 +75,7 @@ def _quality(quality: Mapping[str, float]) -> str:
 def _errors(errors: Mapping[str, float]) -> str:
     return (
         "Quality of numbers, the RMSE of the diamonds model 30 % up after 500 labels, against 1,000 verified "
-        f"samples: {errors['median']:.0f} labels (median), {errors['found within 3,000']:.0%} within 3,000; "
+        f"samples: {errors['median']:.0f} labels (median), {errors['found within 3,000']:.1%} within 3,000; "
         f"false alarms within 2,000 labels: {errors['false share']:.1%}."
     )
 

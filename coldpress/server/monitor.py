@@ -7,7 +7,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from handlers.monitor.look import Look
 from handlers.monitor.pressed import NotWatchable, Pressed, pressed_in
 from handlers.monitor.status import Status, encode, status_of, unwatchable
 from handlers.monitor.watched import begin
-from monitoring.captures import Batch, Misfit, Place, Request, Seen, fitted, joined
-from monitoring.features import Side, Tensor
+from monitoring.captures import Batch, Misfit, Place, Seen, fitted, joined
+from monitoring.features import Rows, Side, Tensor
 
 # It gives way to the workers, and rests so much longer than it works: a twentieth of a core, whatever comes.
 _NICE = 10
@@ -125,22 +124,19 @@ class _Watching:
                 requests.append(fitted(told.id, told.time, _arrays(told), self._tensors))
             except Misfit as error:
                 tally.note("misfit", told.id, str(error))
-        for _, alike in groupby(requests, key=lambda request: request.tensors.keys()):
-            self._look_at_batch(self._look, list(alike))
-
-    def _look_at_batch(self, look: Look, requests: list[Request]) -> None:
-        look.state.tally.note("read", requests[0].id, count=len(requests))
-        batch, key = joined(requests), requests[0].id
-        if look.look_at(batch, key) and self._shows_requests:
-            self._keep(key, batch, sum(map(_bytes, requests)))
+        for batch in joined(requests):
+            key = batch.ids[0]
+            tally.note("read", key, count=len(set(batch.ids)))
+            if self._look.look_at(batch, key) and self._shows_requests:
+                self._keep(key, batch)
 
     @property
     def _tensors(self) -> tuple[Tensor, ...]:
         assert self._look is not None  # noqa: S101 - else nothing waits
         return self._look.monitor.baseline.tensors
 
-    def _keep(self, key: str, batch: Batch, size: int) -> None:
-        self._kept.append((key, batch, size))
+    def _keep(self, key: str, batch: Batch) -> None:
+        self._kept.append((key, batch, sum(map(_bytes, (*batch.inputs.values(), *batch.outputs.values())))))
         while len(self._kept) > _KEPT_BATCHES or sum(kept for _, _, kept in self._kept) > _KEPT_BYTES:
             self._kept.popleft()
 
@@ -190,5 +186,5 @@ def _array(given: Given) -> Array:
     return np.frombuffer(given.data, given.dtype).reshape(given.shape)
 
 
-def _bytes(request: Request) -> int:
-    return sum(array.nbytes for array in request.tensors.values())
+def _bytes(rows: Rows) -> int:
+    return sum(row.nbytes for row in rows) if isinstance(rows, list) else np.asarray(rows).nbytes

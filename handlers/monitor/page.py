@@ -33,6 +33,7 @@ _COUNTS = {
     "out of order": "requests out of order",
     "not finite": "requests with values that are no number",
     "redacted": "requests with something redacted",
+    "partial": "requests of which not all outputs were asked",
     "replayed": "requests that the original answered, too",
     "not replayed": "requests that there was no time to replay",
     "not comparable": "requests that the original could not answer",

@@ -12,10 +12,8 @@ import numpy as np
 from handlers.monitor.pressed import NotWatchable
 from monitoring.baseline import Baseline
 from monitoring.features import Feature
-from monitoring.scoring import detectors_of
+from monitoring.scoring import detectors_of, scores_of
 from monitoring.space import Learned
-
-_MOST_COMPONENTS = 8  # of a space that are scores (monitoring/scores/component.py)
 
 
 class Scope(NamedTuple):
@@ -84,7 +82,4 @@ def _tells(feature: Feature, field: str, tensor: str) -> bool:
 def _scores_of(spaces: dict[str, Learned]) -> Iterator[tuple[str, int]]:
     """By side, how many scores its space has, in their order (monitoring/scoring.py)."""
     for side, learned in spaces.items():
-        columns = 0 if learned.precision is None else len(learned.precision)
-        components = min(learned.components.shape[1], _MOST_COMPONENTS)
-        sizes = {"given the others": columns, "component": components}
-        yield side, sum(sizes.get(detector, 1) for detector in detectors_of(learned))
+        yield side, sum(scores_of(learned, detector) for detector in detectors_of(learned))

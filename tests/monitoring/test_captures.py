@@ -156,7 +156,7 @@ def test_what_is_wrong_is_counted_and_named(wanted):
         {**good[1], "schema": 2},
         {**good[2], "digest": "ab" * 32},
         good[0],
-        {**good[3], "outputs": []},
+        {**good[3], "inputs": []},
         {
             **good[4],
             "inputs": [{**good[4]["inputs"][0], "shape": [1, 9], "data": [0] * 9}, *good[4]["inputs"][1:]],
@@ -174,7 +174,7 @@ def test_what_is_wrong_is_counted_and_named(wanted):
     assert tally.first["other schema"] == "object:4: schema 2, but this release reads 1"
     assert tally.first["other digest"] == "object:5: abababababab"
     assert tally.first["duplicated"] == "object:6"
-    assert tally.first["misfit"] == "object:7: 'p' is not among the outputs"
+    assert tally.first["misfit"] == "object:7: 'x' is not among the inputs"
 
 
 def test_values_that_are_no_numbers_are_read_and_counted(wanted):
@@ -320,3 +320,19 @@ def _small():
 
 
 _CACHE = []
+
+
+def test_of_a_request_that_asked_for_some_outputs_these_are_read(wanted):
+    found = records(table, 9)
+    for number in (3, 4, 8):
+        found[number]["outputs"] = [one for one in found[number]["outputs"] if one["name"] == "label"]
+    batched, tally = read(packed(found), wanted)
+    assert [batch.ids for batch in batched] == [
+        ["id-0", "id-1", "id-2"],
+        ["id-3", "id-4"],
+        ["id-5", "id-6", "id-7"],
+        ["id-8"],
+    ]
+    assert [sorted(batch.outputs) for batch in batched] == [["label", "p"], ["label"]] * 2
+    assert all(sorted(batch.inputs) == ["kind", "rooms", "x"] for batch in batched)
+    assert (tally.counts["read"], tally.counts["partial"], "misfit" in tally.counts) == (9, 3, False)

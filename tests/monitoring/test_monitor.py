@@ -197,3 +197,48 @@ def test_of_requests_without_inputs_the_answers_are_watched():
     monitor.update({}, table(np.random.default_rng(1), 300)[1])
     assert monitor.state.evidence.count == 300
     assert findings(view(monitor)) == []  # all inputs are alike, for there are none: that is no repetition
+
+
+def without(outputs, name):
+    return {other: rows for other, rows in outputs.items() if other != name}
+
+
+def test_requests_that_asked_for_some_outputs_are_no_drift_and_change_nothing_of_the_others(baseline):
+    rng = np.random.default_rng(3)
+    whole, mixed = Monitor(baseline), Monitor(baseline)
+    for number in range(12):
+        inputs, outputs = table(rng, 100)
+        mixed.update(inputs, outputs if number % 2 else without(outputs, "p"))
+        if number % 2:
+            whole.update(inputs, outputs)
+    assert mixed.alarm is None
+    assert findings(view(mixed)) == []
+    assert mixed.evidence.max() < 0.1
+    titles = [str(name) for name in baseline.names]
+    of_p = [i for i, title in enumerate(titles) if title.startswith(("p[", "p:", "outputs", "label: given"))]
+    assert len(of_p) > 6
+    assert (mixed.state.evidence.seen[0, of_p] == 600).all()
+    assert np.array_equal(mixed.state.evidence.urn[0, of_p], whole.state.evidence.urn[0, of_p])
+    others = np.setdiff1d(np.arange(len(baseline.names)), of_p)
+    assert (mixed.state.evidence.seen[0, others] == 1200).all()
+
+
+def test_drift_is_found_in_what_requests_have(baseline):
+    rng = np.random.default_rng(4)
+    monitor = Monitor(baseline)
+    inputs, outputs = table(rng, 200)
+    monitor.update(inputs, without(outputs, "p"))
+    inputs, outputs = table(rng, 200)
+    inputs["x"][:, 1] *= 20
+    monitor.update(inputs, without(outputs, "p"))
+    assert monitor.alarm is not None
+    assert explain(monitor)[0].feature == "x[1]"
+    again = Monitor(baseline, monitor.encode())
+    again.update(*table(rng, 50))
+    assert explain(again)[0].feature == "x[1]"
+
+
+def test_inputs_are_needed(baseline):
+    inputs, outputs = table(np.random.default_rng(5), 5)
+    with pytest.raises(SchemaMismatch, match="no 'x' among their inputs"):
+        Monitor(baseline).update(without(inputs, "x"), outputs)

@@ -267,6 +267,25 @@ def test_numbers_without_verified_errors_are_not_judged_and_that_is_said(world: 
     assert "press the model with labels beside its evaluation data" in world.status().quality.unknown
 
 
+def test_requests_of_which_some_outputs_were_asked_are_used_for_what_they_have(world: World) -> None:
+    x = draw(np.random.default_rng(0), 2000)
+    outputs = {"p": answers(x), "sum": x.sum(axis=1, keepdims=True)}
+    world.push(baseline=encode(build({"x": x}, outputs)))
+    clean, wrong = draw(world.rng, 400), draw(world.rng, 100)
+    world.put(world.lines(clean))  # without the sum
+    truth = answers(clean).argmax(axis=1)
+    world.label({f"r-{number}": int(truth[number]) for number in range(400)})
+    (line,) = world.run()
+    status = world.status()
+    assert (line["Captures"], line["Labels"], status.right) == (400, 400, True)
+    assert (status.counts["partial"], "misfit" in status.counts, status.findings) == (400, False, [])
+    wrong[:, 1] *= 25
+    world.put(world.lines(wrong, prefix="wrong"))
+    world.run()
+    assert world.status().changes[0].feature == "x[1]"
+    assert b"not all outputs were asked" in world.read(PAGE)
+
+
 AGREES = Metric(
     name="agreement", before=1.0, after=0.999, drop=0.001, interval=(0.0, 0.0), bound=0.01, samples=2000
 )
