@@ -23,7 +23,7 @@ setup: $(native) ## make .venv with optimize, coldpress and cdk in .venv/bin
 
 # From a CPU build, where the package index has one (190 MB); plain torch for Linux brings gigabytes of CUDA.
 setup-train: $(native) ## add to .venv what `optimize` trains with (torch)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 onnxscript==0.7.2
 
 # What models of other frameworks are converted with (docs/sources.md). One line for each extra.
 setup-sources: setup-train ## add to .venv what `optimize` converts other frameworks' models with

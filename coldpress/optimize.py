@@ -19,6 +19,7 @@ from coldpress.handles import add_bucket_argument
 from coldpress.trained import Trained, trained_model
 from optimizer.errors import InputError
 from optimizer.press import Interrupted, Options, Pressed, Tell, press
+from optimizer.search.student import KINDS
 from optimizer.sources.base import Asked, Converted
 from optimizer.sources.convert import convert
 from optimizer.units import duration, size
@@ -175,6 +176,13 @@ def _parser() -> argparse.ArgumentParser:
         "better (needs torch)",
     )
     add(
+        "--student",
+        metavar="KIND",
+        help="spend --train on another network with the same inputs and outputs, which learns from the "
+        "original's answers: static (a vector for each token, for texts), mlp or linear (for tables), or "
+        "module:factory of a torch module",
+    )
+    add(
         "--labels-weight",
         type=float,
         metavar="WEIGHT",
@@ -209,6 +217,8 @@ def _options(
     _check_training(arguments)
     if arguments.confidence is not None and not 0 < arguments.confidence < 1:
         raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
+    if arguments.student:
+        _check_student(arguments.student, arguments.train)
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
@@ -230,6 +240,7 @@ def _options(
         train=arguments.train,
         labels_weight=arguments.labels_weight,
         seed=arguments.seed,
+        student=arguments.student,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),
     )
@@ -237,6 +248,17 @@ def _options(
 
 def _check_training(arguments: argparse.Namespace) -> None:
     if arguments.train < 0:
+def _check_student(kind: str, seconds: int) -> None:
+    if not seconds:
+        raise InputError("--student learns for --train SECONDS: give them, 600 for example.")
+    if ":" not in kind and kind not in KINDS:
+        raise InputError(f"--student {kind} is none of {', '.join(KINDS)}, nor a module:factory: name one.")
+    if find_spec("onnxscript") is None:
+        raise InputError(
+            "--student needs onnxscript, which is not here: pip install onnxscript, or make setup-train."
+        )
+
+
         raise InputError(f"--train is {arguments.train}, but a time is 0 seconds or more.")
     if arguments.train and find_spec("torch") is None:
         raise InputError("--train needs torch, which is not here: pip install torch, or make setup-train.")
@@ -302,6 +324,7 @@ def _print(pressed: Pressed, trained: Trained, original: Path, *, as_json: bool)
                     "passes": [applied.name for applied in manifest.passes],
                     **({"is_pressed_again": trained.is_pressed} if trained.note else {}),
                 }
+                    **({"notes": list(pressed.notes)} if pressed.notes else {}),
             )
         )
         return
@@ -325,6 +348,7 @@ def _print(pressed: Pressed, trained: Trained, original: Path, *, as_json: bool)
         lines.insert(0, f"  {'of':{width}}  {trained.note}")
     if manifest.source.origin is not None:
         lines.append(f"  {'original':{width}}  {original}")
+    lines += [f"  {'note':{width}}  {note}" for note in pressed.notes]
     lines += [f"  {'bundle':{width}}  {folder}", f"  {'report':{width}}  {folder / 'report.html'}"]
     print("\n".join([f"{manifest.name}: {pressed.chosen.title}", *lines]))  # noqa: T201 - this is a command
 

@@ -48,6 +48,7 @@ class Options:
     time_budget: float | None = None
     train: int = 0  # seconds
     labels_weight: float = 0.0
+    student: str | None = None  # its kind or module:factory
     seed: int = 0
     class_labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()  # as it was typed, for the report
@@ -67,6 +68,7 @@ class Job:
         self.options = options
         self.tell = tell
         self.model = load_model(options.model)
+        self.notes: list[str] = []
         self.calibration = load_samples(options.calibration, self.model.signature)
         budget = options.time_budget  # of which the search leaves the time to train
         self._budget = _TIME_BUDGET_S if budget is None else budget - options.train
@@ -89,6 +91,12 @@ class Job:
         return 0.0 if confidence is None else NormalDist().inv_cdf((1 + confidence) / 2)
 
     @property
+    def note(self, text: str) -> None:
+        """Tell what is worth knowing at the end as well."""
+        if text not in self.notes:
+            self.tell(text)
+            self.notes.append(text)
+
     def seconds(self) -> float:
         """Since the job began."""
         return time.monotonic() - self.started

@@ -78,7 +78,7 @@ def test_a_static_student_keeps_the_accuracy(
     train.main(str(tmp_path / "embedder.onnx"), str(tmp_path))
     capsys.readouterr()
     words = ["--calibration", tmp_path / "training", "--evaluation", tmp_path / "evaluation", "--train", "20"]
-    more = ["--student", "static", "--max-drop", "0.1", "--time-budget", "10", "--json"]
+    more = ["--student", "static", "--max-drop", "0.1", "--time-budget", "30", "--json"]
     places = ["-o", tmp_path / "out", "--measurements", tmp_path / "measurements"]
     assert main(list(map(str, [tmp_path / "model.onnx", *words, *more, *places]))) == 0
     result = json.loads(capsys.readouterr().out)

@@ -39,8 +39,9 @@ class Small(torch.nn.Module):
         p = self.layers(x)
         return p, self.classes.index_select(0, p.argmax(-1))
 
-def factory(signature):
-    return Small(signature.inputs[0].shape[1], signature.outputs[0].shape[1])
+class Factory(Small):
+    def __init__(self, signature):
+        super().__init__(signature.inputs[0].shape[1], signature.outputs[0].shape[1])
 
 def wrong():
     return Small(6, 2)
@@ -112,7 +113,7 @@ def optimize(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
             word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))
         ]
         places = ["-o", str(tmp_path / "out"), "--measurements", str(tmp_path / "measurements")]
-        budget = ["--time-budget", "5"]
+        budget = ["--time-budget", str(given["train"] + 5)]
         status = main([str(model), "--student", student, *budget, *words, *places, *more])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
@@ -153,7 +154,7 @@ def test_a_student_outside_the_bound_is_refused_with_the_figure(optimize: Optimi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mlp", "my_students:factory"])
+@pytest.mark.parametrize("kind", ["mlp", "my_students:Factory"])
 def test_a_student_of_a_table_gives_classes_too(optimize: Optimize, table_model: Path, kind: str) -> None:
     status, out, err = optimize(
         table_model, kind, "--json", data=".npz", output="p", metric="agreement", max_drop=0.2
