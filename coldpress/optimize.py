@@ -215,10 +215,10 @@ def _options(
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
     _check_training(arguments)
-    if arguments.confidence is not None and not 0 < arguments.confidence < 1:
-        raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.student:
         _check_student(arguments.student, arguments.train)
+    if arguments.confidence is not None and not 0 < arguments.confidence < 1:
+        raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
@@ -238,16 +238,14 @@ def _options(
         confidence=arguments.confidence,
         time_budget=arguments.time_budget,
         train=arguments.train,
+        student=arguments.student,
         labels_weight=arguments.labels_weight,
         seed=arguments.seed,
-        student=arguments.student,
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),
     )
 
 
-def _check_training(arguments: argparse.Namespace) -> None:
-    if arguments.train < 0:
 def _check_student(kind: str, seconds: int) -> None:
     if not seconds:
         raise InputError("--student learns for --train SECONDS: give them, 600 for example.")
@@ -259,6 +257,8 @@ def _check_student(kind: str, seconds: int) -> None:
         )
 
 
+def _check_training(arguments: argparse.Namespace) -> None:
+    if arguments.train < 0:
         raise InputError(f"--train is {arguments.train}, but a time is 0 seconds or more.")
     if arguments.train and find_spec("torch") is None:
         raise InputError("--train needs torch, which is not here: pip install torch, or make setup-train.")
@@ -322,9 +322,9 @@ def _print(pressed: Pressed, trained: Trained, original: Path, *, as_json: bool)
                     "size_before": before.size_bytes,
                     "size_after": after.size_bytes,
                     "passes": [applied.name for applied in manifest.passes],
+                    **({"notes": list(pressed.notes)} if pressed.notes else {}),
                     **({"is_pressed_again": trained.is_pressed} if trained.note else {}),
                 }
-                    **({"notes": list(pressed.notes)} if pressed.notes else {}),
             )
         )
         return
@@ -346,9 +346,9 @@ def _print(pressed: Pressed, trained: Trained, original: Path, *, as_json: bool)
     lines = [f"  {name:{width}}  {was:>9} -> {now:>9}   {note}" for name, was, now, note in rows]
     if trained.note:
         lines.insert(0, f"  {'of':{width}}  {trained.note}")
+    lines += [f"  {'note':{width}}  {note}" for note in pressed.notes]
     if manifest.source.origin is not None:
         lines.append(f"  {'original':{width}}  {original}")
-    lines += [f"  {'note':{width}}  {note}" for note in pressed.notes]
     lines += [f"  {'bundle':{width}}  {folder}", f"  {'report':{width}}  {folder / 'report.html'}"]
     print("\n".join([f"{manifest.name}: {pressed.chosen.title}", *lines]))  # noqa: T201 - this is a command
 
