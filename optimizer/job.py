@@ -47,8 +47,8 @@ class Options:
     confidence: float | None = None
     time_budget: float | None = None
     train: int = 0  # seconds
-    labels_weight: float = 0.0
     student: str | None = None  # its kind or module:factory
+    labels_weight: float = 0.0
     seed: int = 0
     class_labels: tuple[str, ...] = ()
     command: tuple[str, ...] = ()  # as it was typed, for the report
@@ -67,8 +67,8 @@ class Job:
         check_name(options.name)
         self.options = options
         self.tell = tell
-        self.model = load_model(options.model)
         self.notes: list[str] = []
+        self.model = load_model(options.model)
         self.calibration = load_samples(options.calibration, self.model.signature)
         budget = options.time_budget  # of which the search leaves the time to train
         self._budget = _TIME_BUDGET_S if budget is None else budget - options.train
@@ -90,13 +90,13 @@ class Job:
         confidence = self.options.confidence
         return 0.0 if confidence is None else NormalDist().inv_cdf((1 + confidence) / 2)
 
-    @property
     def note(self, text: str) -> None:
         """Tell what is worth knowing at the end as well."""
         if text not in self.notes:
             self.tell(text)
             self.notes.append(text)
 
+    @property
     def seconds(self) -> float:
         """Since the job began."""
         return time.monotonic() - self.started

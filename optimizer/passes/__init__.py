@@ -7,6 +7,8 @@ from optimizer.passes.fold_constants import FoldConstants
 from optimizer.passes.fold_look_ups import FoldLookUps
 from optimizer.passes.fold_one_hot import FoldOneHot
 from optimizer.passes.fold_repeated_rows import FoldRepeatedRows
+from optimizer.passes.fold_reshapes import FoldReshapes
+from optimizer.passes.fold_transposes import FoldTransposes
 from optimizer.passes.fuse_attention import FuseAttention
 from optimizer.passes.fuse_hard_swish import FuseHardSwish
 from optimizer.passes.inline_if import InlineIf
@@ -24,6 +26,8 @@ __all__ = [
     "FoldLookUps",
     "FoldOneHot",
     "FoldRepeatedRows",
+    "FoldReshapes",
+    "FoldTransposes",
     "FuseAttention",
     "FuseHardSwish",
     "InlineIf",

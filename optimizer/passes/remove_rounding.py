@@ -1,5 +1,6 @@
 """A float graph out of one that was quantised before it came here."""
 
+import numpy as np
 import onnx_ir as ir
 
 from optimizer.passes._graph import Array, bypass, constant, initializer, nodes, present, replace
@@ -73,15 +74,13 @@ def _in_float(node: ir.Node) -> bool:
     if stored is None or scale is None:
         return False
     shape = [1] * stored.ndim
-    if scale.ndim and scale.size > 1:
+    if scale.size > 1:
         axis = node.attributes.get_int("axis", 1)
         if scale.ndim > 1 or scale.size != stored.shape[axis]:
             return False  # by blocks
         shape[axis] = scale.size
-    steps = stored.astype(scale.dtype)
-    if zero is not None:
-        steps -= zero.astype(scale.dtype).reshape(shape if zero.size > 1 else ())
-    value = steps * scale.reshape(shape if scale.size > 1 else ())
-    replace(node.outputs[0], initializer(present(node.graph), f"{node.outputs[0].name}_float", value))
+    steps = stored.astype(np.float64) - (0 if zero is None else zero.astype(np.float64).reshape(shape))
+    floats = (steps * scale.astype(np.float64).reshape(shape)).astype(scale.dtype)
+    replace(node.outputs[0], initializer(present(node.graph), f"{node.outputs[0].name}_float", floats))
     present(node.graph).remove(node, safe=True)
     return True
