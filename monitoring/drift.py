@@ -151,7 +151,8 @@ def advance(
     them. ``state`` is changed in place.
     """
     hidden = np.flatnonzero([] if known is None else ~known)
-    shown: Any = np.flatnonzero(known) if known is not None and hidden.size else slice(None)
+    is_partial = hidden.size > 0
+    shown: Any = np.flatnonzero(known) if known is not None and is_partial else slice(None)
     cells_of, places_of, rows = _where(prepared, placed)
     reach = prepared.shares / THRESHOLD
     decays = 1 - 1 / np.array(_MEMORIES)
@@ -174,19 +175,21 @@ def advance(
         factors = prepared.table.take(rows[index], axis=0)
         if phase % 4 == 0:
             np.minimum(statistic, _MOST, out=statistic)
-        before = statistic[hidden]
+        before = statistic[hidden] if is_partial else None
         statistic += 1
         fixed *= factors
         fixed *= totals[:, None] / sums
         learning *= _KEPT + (1 - _KEPT) * gained
-        statistic[hidden] = before
+        if is_partial:
+            statistic[hidden] = before
         # Only now may the urn and the histograms know the request.
         learned[places[:, shown]] += 1 / scale / decays[:, None]
         urn[cells[:, shown].reshape(-1)] += 1
         sums[shown] += factors[shown]
         state.seen[season, shown] += 1
         state.recent[state.count % RECENT] = placed[index]
-        state.recent[state.count % RECENT, hidden] = UNKNOWN
+        if is_partial:
+            state.recent[state.count % RECENT, hidden] = UNKNOWN
         state.count += 1
         _judge(state, np.einsum("sg,sg->s", statistic, prepared.bet_weights) * reach)
 
