@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,9 +18,10 @@ from bundle.manifest import Metric, Source
 from coldpress.aws import send_signed
 from emulator.server import Emulator
 from examples.deployment import BIN, Deployment, Failed
+from handlers.monitor.store import STATE
 from monitoring.baseline import encode
 from monitoring.build import build
-from tests.e2e.endpoint import FAST, until
+from tests.e2e.endpoint import FAST, everything_said, figure, until
 from tests.handlers.bundles import write_bundle
 from tests.handlers.monitor.world import WEIGHTS, answers, draw, model
 
@@ -95,13 +95,7 @@ class Watched:
     def captured(self) -> float:
         """How many records Firehose got."""
         stream = self.resource("AWS::KinesisFirehose::DeliveryStream")
-        named = [{"Name": "DeliveryStreamName", "Value": stream}]
-        of = {"Namespace": "AWS/Firehose", "MetricName": "IncomingRecords", "Dimensions": named}
-        query = {"Id": "asked", "MetricStat": {"Metric": of, "Period": 172_800, "Stat": "Sum"}}
-        found = boto3.client("cloudwatch").get_metric_data(
-            MetricDataQueries=[query], StartTime=time.time() - 86_400, EndTime=time.time() + 60
-        )["MetricDataResults"][0]["Values"]
-        return float(sum(found))
+        return figure("AWS/Firehose", "IncomingRecords", DeliveryStreamName=stream)
 
     def resource(self, kind: str, part: str = "") -> str:
         resources = boto3.client("cloudformation").describe_stack_resources(StackName=self.deployment.stack)
@@ -128,17 +122,6 @@ class Watched:
         prefix = f"{self.deployment.stack}-{self.name}-"
         found = boto3.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
         return {alarm["AlarmName"].removeprefix(prefix): alarm["StateValue"] for alarm in found}
-
-    def everything_said(self) -> str:
-        """All logs, metrics and dashboards of the account."""
-        cloudwatch = boto3.client("cloudwatch")
-        names = [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]]
-        said = [cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"] for name in names]
-        said += [str(page) for page in cloudwatch.get_paginator("list_metrics").paginate()]
-        files = [*self.emulator.state_dir.glob("logs/**/*.log"), *self.emulator.state_dir.glob("*.log")]
-        logs = [file.read_text(errors="replace") for file in files]
-        assert any("DriftEvidence" in log for log in logs)
-        return "\n".join([*said, *logs])
 
     def coldpress(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "coldpress"), *arguments]
@@ -191,7 +174,16 @@ def test_clean_requests_are_right_and_a_unit_change_is_named(watched: Callable[.
     stage.pass_time()
     assert stage.watch()["requests"] == 1000
     assert "4711" in json.dumps(stage.watch()["examples"])
-    assert str(SECRET) not in stage.everything_said()
+
+    # A run that cannot look fails, and is told of by Lambda alone.
+    assert stage.alarms["silent"] == "OK"
+    key = f"monitor/model=watched/{status['digest']}/{STATE}"
+    boto3.client("s3").put_object(Bucket=stage.deployment.output("CaptureBucket"), Key=key, Body=b"damaged")
+    stage.pass_time()
+    assert stage.alarms["silent"] == "ALARM"
+    said = everything_said(stage.emulator)
+    assert "DriftEvidence" in said
+    assert str(SECRET) not in said
 
 
 @pytest.mark.slow
