@@ -21,102 +21,57 @@ Matrix = npt.NDArray[np.float64]
 
 _DAMPING = 1e-3  # of the mean second moment
 _STEPS = 64  # in how many steps all units of a group would be gone
-_LEAST_LEFT = 8  # this part of a group stays
 _MULTIPLES = ((128, 16), (32, 8))  # of how many units kernels are made for, by the size of the group
 _SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """A group's units in the order in which they go, and after each how much error there is in all."""
+    """A group, and its units in the order in which they go."""
 
     group: Group
     units: tuple[int, ...]
-    errors: tuple[float, ...]
-    cost: float  # of one unit: multiplications in a run
 
 
-def order_of(
-    group: Group,
-    read: Mapping[str, Gptq],
-    senses: Mapping[str, Matrix],
-    places: Mapping[str, int],
-) -> Order | None:
+def order_of(group: Group, read: Mapping[str, Gptq], senses: Mapping[str, Matrix]) -> Order | None:
     """The order for one group; None where what some layer reads is not known.
 
     ``read`` is what each layer reads; ``senses`` [channels, channels] by layer weighs the squared error of
-    what it gives: without, errors count as shares of what the layer gives. ``places``: rows in a run.
+    what it gives: where there are none, errors count as shares of what the layer gives.
     """
     if any(layer.name not in read for layer in group.readers):
         return None
     readers = [_Reader(group, layer, read[layer.name], senses.get(layer.name)) for layer in group.readers]
-    weights = [places.get(layer.name, 1) for layer in group.readers]
-    if not senses:
-        weights = [1] * len(readers)
     alive = np.ones(group.count, bool)
     units: list[int] = []
-    errors: list[float] = []
-    total = 0.0
     step = max(group.count // _STEPS, 1)
-    while alive.sum() > max(group.count // _LEAST_LEFT, 1):
-        scores = sum(
-            (weight * one.scores() for weight, one in zip(weights, readers, strict=True)), np.zeros(1)
-        )
+    while alive.sum() > 1:
+        scores = np.sum([one.scores() for one in readers], axis=0)
         scores[~alive] = np.inf
         going = np.argsort(scores, kind="stable")[: min(step, int(alive.sum()) - 1)]
-        for unit in going.tolist():
-            total += float(max(scores[unit], 0.0))
-            units.append(unit)
-            errors.append(total)
+        units.extend(going.tolist())
         alive[going] = False
         for one in readers:
             one.remove(going)
-    return Order(group, tuple(units), tuple(errors), _cost(group, places))
+    return Order(group, tuple(units))
 
 
 def choose(orders: Sequence[Order], share: float) -> list[tuple[Group, Kept]]:
-    """Take ``share`` of all that groups cost, where it adds least error."""
-    steps = []
-    for number, order in enumerate(orders):
-        multiple = next((m for least, m in _MULTIPLES if order.group.count >= least), 1)
-        before = 0.0
-        for gone in range(multiple, len(order.units) + 1, multiple):
-            error = order.errors[gone - 1]
-            steps.append(((error - before) / (multiple * order.cost), number, gone))
-            before = error
-    wanted = share * sum(order.cost * order.group.count for order in orders)
-    removed = dict.fromkeys(range(len(orders)), 0)
-    saved = 0.0
-    for number, gone in _convex(steps):
-        if saved >= wanted:
-            break
-        if gone > removed[number]:
-            saved += (gone - removed[number]) * orders[number].cost
-            removed[number] = gone
+    """Take about ``share`` of the units of every group.
+
+    To take more where the errors of single layers say that it costs least is worse: what later layers make up
+    for, they do not know of.
+    """
     chosen = []
-    for number, order in enumerate(orders):
-        if removed[number]:
-            kept = np.ones(order.group.count, bool)
-            kept[list(order.units[: removed[number]])] = False
+    for order in orders:
+        count = order.group.count
+        multiple = next((m for least, m in _MULTIPLES if count >= least), 1)
+        gone = round(share * count / multiple) * multiple
+        if 0 < gone < count:
+            kept = np.ones(count, bool)
+            kept[list(order.units[:gone])] = False
             chosen.append((order.group, kept))
     return chosen
-
-
-def _convex(steps: Sequence[tuple[float, int, int]]) -> list[tuple[int, int]]:
-    """Steps by what they cost; none of a group before the one that comes before it."""
-    worst: dict[int, float] = {}
-    fair = []
-    for rate, number, gone in steps:
-        worst[number] = max(worst.get(number, 0.0), rate)
-        fair.append((worst[number], number, gone))
-    return [(number, gone) for _, number, gone in sorted(fair)]
-
-
-def _cost(group: Group, places: Mapping[str, int]) -> float:
-    total = 0.0
-    for layer in {one.name: one for one in (*group.makers, *group.readers)}.values():
-        total += layer.rows.size * places.get(layer.name, 1)
-    return total / group.count
 
 
 class _Reader:

@@ -1,6 +1,5 @@
 """A graph with fewer channels, neurons and heads, that answers as nearly as it can without training."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
@@ -11,9 +10,7 @@ from optimizer.prune.choose import Matrix, Order, choose, order_of
 from optimizer.prune.compensate import compensate
 from optimizer.prune.cut import cut
 from optimizer.prune.groups import groups_of, made_slot, shapes_of
-from optimizer.prune.links import Shapes
 from optimizer.quantize.gptq import gptq
-from optimizer.quantize.layers import Layer, layers_of
 from optimizer.runtime import Feeds
 
 _MOST_SAMPLES = 512
@@ -44,12 +41,11 @@ class Pruner:
         count as shares of what it gives.
         """
         read = gptq(self._model, self.readers, self._samples, self._seed)
-        places = {layer.name: _places(layer, self.shapes) for layer in layers_of(self._parsed.graph)}
-        orders = (order_of(group, read, senses, places) for group in self.groups)
+        orders = (order_of(group, read, senses) for group in self.groups)
         self._orders = [order for order in orders if order is not None]
 
     def pruned(self, share: float) -> bytes | None:
-        """The graph without ``share`` of what all units cost, refitted; None where no unit can go."""
+        """The graph without ``share`` of each group's units, refitted; None where none can go."""
         chosen = choose(self._orders, share)
         if not chosen:
             return None
@@ -65,9 +61,3 @@ class Pruner:
         data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
         kept_of = {name: left.get(slot) for name, slot in slots.items()}
         return compensate(self._model, data, kept_of, self._samples)
-
-
-def _places(layer: Layer, shapes: Shapes) -> int:
-    """How many rows a layer multiplies in a run."""
-    made = shapes.get(layer.name, ())
-    return max(math.prod(made) // max(len(layer.rows), 1), 1)

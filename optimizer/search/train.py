@@ -1,4 +1,4 @@
-"""The search's last and dearest move: to train the candidate that is worth most if it gets better."""
+"""The search's last and dearest moves: to train a pruned graph, and the candidate that is worth most."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from optimizer.job import Job
 from optimizer.runtime import Array, optimised_session
 from optimizer.search.build import Builder, Trainer
 from optimizer.search.plan import ORIGINAL_BASE, Plan
+from optimizer.search.prune import prune_best
 
 if TYPE_CHECKING:
     from optimizer.train.distil import Metric
@@ -22,10 +23,12 @@ _WITHIN_REACH = 1.5
 
 
 def train_best(job: Job, candidates: Candidates) -> None:
-    """Train one candidate for ``--train`` seconds; it is measured if it beats its untrained form for sure.
+    """Spend ``--train`` seconds: on a pruned graph, as far as there is one, and on one candidate.
 
-    What keeps it from being trained is said in one sentence, and the rest stays as it was.
+    The candidate is measured if it beats its untrained form for sure. What keeps either from being trained is
+    said in one sentence, and the rest stays as it was.
     """
+    seconds = prune_best(job, candidates)
     best = _worth_most(job, candidates.measured)
     if best is None:
         job.tell("training is left out: there is no int8 form near the bound to train")
@@ -35,8 +38,7 @@ def train_best(job: Job, candidates: Candidates) -> None:
 
     builder = candidates.builder.of(best.plan)
     builder.trainer = _trainer(job, builder)
-    options = job.options
-    plan = msgspec.structs.replace(best.plan, trained=options.train, labels_weight=options.labels_weight)
+    plan = msgspec.structs.replace(best.plan, trained=seconds, labels_weight=job.options.labels_weight)
     job.tell(f"training: {best.title}")
     try:
         built = builder.build(plan)

@@ -151,7 +151,7 @@ def test_what_is_left_makes_up_for_it(case, text, shapes, shape, counts):
         )
 
     assert len(pruned) < len(built.model)
-    assert error(pruned) < 0.5 * error(careless)
+    assert error(pruned) < 0.7 * error(careless)
 
 
 @pytest.mark.parametrize(

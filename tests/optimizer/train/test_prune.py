@@ -1,0 +1,172 @@
+"""A pruned graph is distilled, goes on where it was stopped, and is one more graph of the search."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from optimizer.press import Options, Pressed, press
+from optimizer.prune.prune import Pruner
+from optimizer.runtime import Feeds, optimised_session
+from optimizer.train.errors import CannotTrain
+from optimizer.train.finetune import Settings, finetune
+from optimizer.train.importance import senses_of
+from tests.optimizer.conftest import Make
+
+TEXT = """agraph (float[n, 16, 64] x) => (float[n, 16, 16] y) {
+    a = MatMul (x, w1) b = Add (a, b1) c = Relu (b) d = MatMul (c, w2) e = Add (d, b2) f = Relu (e)
+    y = MatMul (f, w3) }"""
+
+
+@pytest.fixture
+def model(make: Make) -> onnx.ModelProto:
+    """Many neurons; few of them would do."""
+    rng = np.random.default_rng(3)
+    shapes = {"w1": (64, 1024), "b1": (1024,), "w2": (1024, 256), "b2": (256,), "w3": (256, 16)}
+    return make(
+        TEXT,
+        **{
+            name: (rng.normal(size=size) / np.sqrt(size[0])).astype(np.float32)
+            for name, size in shapes.items()
+        },
+    )
+
+
+def inputs(seed: int, count: int) -> np.ndarray:
+    directions = np.random.default_rng(4).normal(size=(8, 64)) / 3
+    return (np.random.default_rng(seed).normal(size=(count, 16, 8)) @ directions).astype(np.float32)
+
+
+def samples(seed: int, count: int) -> list[Feeds]:
+    return [{"x": one[None]} for one in inputs(seed, count)]
+
+
+def error(model: bytes, original: bytes) -> float:
+    sessions = optimised_session(model), optimised_session(original)
+    pairs = [[session.run(None, dict(feeds))[0] for session in sessions] for feeds in samples(9, 32)]
+    return float(np.mean([np.square(one - other).mean() for one, other in pairs]))
+
+
+@pytest.fixture
+def pruned(model: onnx.ModelProto) -> tuple[bytes, bytes]:
+    """The original, and without most of its neurons."""
+    data = model.SerializeToString()
+    pruner = Pruner(data, samples(0, 64), seed=0)
+    pruner.order(senses_of(data, pruner.readers, samples(0, 32), seed=0))
+    found = pruner.pruned(0.85)
+    assert found is not None
+    assert len(found) < 0.3 * len(data)
+    return data, found
+
+
+def settings(**changes: object) -> Settings:
+    return Settings(**({"until": time.monotonic() + 100, "updates": 150, "rates": (0.3,)} | changes))
+
+
+def silent(_line: str) -> None:
+    pass
+
+
+def test_distilling_brings_the_answers_nearer(pruned):
+    original, small = pruned
+    found = finetune(original, small, samples(1, 128), settings(), silent)
+    assert found.after < 0.9 * found.before
+    assert error(found.model, original) < 0.9 * error(small, original)
+    again = finetune(original, small, samples(1, 128), settings(), silent)
+    assert again.model == found.model
+
+
+def test_a_run_that_was_stopped_goes_on(pruned, tmp_path):
+    original, small = pruned
+    path = tmp_path / "checkpoint"
+
+    class Stop(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        if line.startswith("distilling, 50"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        finetune(original, small, samples(1, 128), settings(checkpoint=path), stop)
+    lines: list[str] = []
+    found = finetune(original, small, samples(1, 128), settings(checkpoint=path), lines.append)
+    assert not [line for line in lines if line.startswith("distilling, 1")][:-1]
+    assert found.updates == 150
+    assert found.after < 0.9 * found.before
+
+
+def test_the_rate_is_tried_first(pruned):
+    lines: list[str] = []
+    finetune(*pruned, samples(1, 128), settings(rates=(0.3, 1e3)), lines.append)
+    trials = [line for line in lines if "on trial" in line]
+    assert len(trials) == 2
+    assert "rate 1000 on trial" in trials[1]
+    found = finetune(*pruned, samples(1, 128), settings(rates=(1e3,)), silent)
+    assert found.model == pruned[1]  # what only gets worse stays as it was
+
+
+def test_a_teacher_without_finite_answers_teaches_nothing(make):
+    text = "g (float[n, 8] x) => (float[n, 4] y) { a = MatMul (x, w) b = Log (a) y = MatMul (b, v) }"
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(8, 16)), "v": rng.normal(size=(16, 4))}
+    data = make(
+        text, **{name: array.astype(np.float32) for name, array in weights.items()}
+    ).SerializeToString()
+    feeds = [{"x": rng.normal(size=(1, 8)).astype(np.float32)} for _ in range(32)]
+    with pytest.raises(CannotTrain, match=r"training .*"):
+        finetune(data, data, feeds, settings(), silent)
+
+
+Optimize = Callable[..., tuple[Pressed, list[str]]]
+
+
+@pytest.fixture
+def optimize(tmp_path: Path) -> Optimize:
+    """Press a model; the bundle, and what was told."""
+
+    def run(model: onnx.ModelProto, **more: Any) -> tuple[Pressed, list[str]]:
+        onnx.save(model, tmp_path / "model.onnx")
+        for seed, name, count in ((0, "calibration", 128), (1, "evaluation", 200)):
+            np.savez(tmp_path / f"{name}.npz", x=inputs(seed, count))
+        lines: list[str] = []
+        options = Options(
+            model=tmp_path / "model.onnx",
+            calibration=str(tmp_path / "calibration.npz"),
+            evaluation=str(tmp_path / "evaluation.npz"),
+            out=tmp_path / "bundles",
+            measurements=tmp_path / "measurements",
+            name="model",
+            metric="cosine",
+            time_budget=20,
+            **more,
+        )
+        return press(options, lines.append), lines
+
+    return run
+
+
+@pytest.mark.slow
+def test_the_search_takes_a_pruned_graph_within_the_bound(optimize, model):
+    pressed, lines = optimize(model, max_drop=0.02, train=15)
+    print("\n".join(lines))
+    assert "Prune" in [one.name for one in pressed.manifest.passes]
+    assert pressed.manifest.metric.drop <= 0.02
+    again, lines = optimize(model, max_drop=0.02, train=15)
+    assert again.folder == pressed.folder
+    assert not [line for line in lines if line.startswith("distilling")]
+
+
+def test_a_graph_of_which_nothing_can_go_says_so(optimize, make):
+    text = """g (float[n, 16, 64] x) => (float[n, 16, 64] y) {
+        a = MatMul (x, w) y = LayerNormalization (a, s, o) }"""
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.normal(size=(64, 64)) / 8, "s": np.ones(64), "o": np.zeros(64)}
+    plain = make(text, **{name: array.astype(np.float32) for name, array in weights.items()})
+    _, lines = optimize(plain, max_drop=0.01, train=1)
+    (line,) = [line for line in lines if line.startswith("pruning")]
+    assert line == "pruning is left out: no channels, neurons or heads of this graph can go without others"
