@@ -184,6 +184,28 @@ class Endpoint:
         return f"{self.deployment.output('EndpointUrl')}/v1/models/{self._name}{version}:predict"
 
 
+def figure(namespace: str, metric: str, statistic: str = "Sum", **dimensions: str) -> float:
+    """What CloudWatch has of a metric, within a day."""
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    of = {"Namespace": namespace, "MetricName": metric, "Dimensions": named}
+    query = {"Id": "asked", "MetricStat": {"Metric": of, "Period": 172_800, "Stat": statistic}}
+    found = boto3.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[query], StartTime=time.time() - 86_400, EndTime=time.time() + 60
+    )["MetricDataResults"][0]["Values"]
+    return float(sum(found))
+
+
+def everything_said(emulator: Emulator) -> str:
+    """All logs, metrics and dashboards of the account: what was planted in requests must be in none."""
+    cloudwatch = boto3.client("cloudwatch")
+    names = [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]]
+    said = [cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"] for name in names]
+    said += [str(page) for page in cloudwatch.get_paginator("list_metrics").paginate()]
+    files = [*emulator.state_dir.glob("logs/**/*.log"), *emulator.state_dir.glob("*.log")]
+    assert files
+    return "\n".join([*said, *(f"{file}\n{file.read_text(errors='replace')}" for file in files)])
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens in real time, such as an environment's start."""
     deadline = time.monotonic() + 90

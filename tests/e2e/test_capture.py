@@ -3,7 +3,6 @@
 import gzip
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from examples.deployment import BIN, Deployment
 from monitoring.build import build
 from monitoring.captures import Batch, Seen, Tally, Wanted, batches
 from monitoring.labels import GroundTruth, Join, read_line
-from tests.e2e.endpoint import FAST, until
+from tests.e2e.endpoint import FAST, everything_said, figure, until
 from tests.handlers.bundles import write_bundle
 from tests.handlers.models import affine
 
@@ -74,15 +73,6 @@ class Kept:
             found += batches([content], wanted, seen, tally, name=key)
         return found, tally
 
-    def figure(self, namespace: str, metric: str, **dimensions: str) -> float:
-        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-        of = {"Namespace": namespace, "MetricName": metric, "Dimensions": named}
-        query = {"Id": "asked", "MetricStat": {"Metric": of, "Period": 172_800, "Stat": "Sum"}}
-        found = boto3.client("cloudwatch").get_metric_data(
-            MetricDataQueries=[query], StartTime=time.time() - 86_400, EndTime=time.time() + 60
-        )["MetricDataResults"][0]["Values"]
-        return float(sum(found))
-
     @property
     def stream(self) -> str:
         resources = boto3.client("cloudformation").describe_stack_resources(StackName=self.deployment.stack)
@@ -97,16 +87,6 @@ class Kept:
         command = [str(BIN / "coldpress"), *arguments]
         return subprocess.run(command, check=False, cwd=self.deployment.work, capture_output=True, text=True)
 
-    def everything_said(self) -> str:
-        """All logs, metrics and dashboards of the account."""
-        cloudwatch = boto3.client("cloudwatch")
-        names = [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]]
-        said = [cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"] for name in names]
-        said += [str(page) for page in cloudwatch.get_paginator("list_metrics").paginate()]
-        files = [*self.emulator.state_dir.glob("logs/**/*.log"), *self.emulator.state_dir.glob("*.log")]
-        assert any(self.deployment.stack in str(file) for file in files)
-        return "\n".join([*said, *(file.read_text(errors="replace") for file in files)])
-
 
 @pytest.mark.slow
 def test_requests_are_kept_read_labelled_and_never_told(account: Emulator, tmp_path: Path) -> None:
@@ -115,7 +95,7 @@ def test_requests_are_kept_read_labelled_and_never_told(account: Emulator, tmp_p
     assert 70 < len(numbers) < 130
     twice = sum(number % 2 == 0 for number in numbers)
     sent = len(numbers) + twice
-    until(lambda: kept.figure("AWS/Firehose", "IncomingRecords", DeliveryStreamName=kept.stream) >= sent)
+    until(lambda: figure("AWS/Firehose", "IncomingRecords", DeliveryStreamName=kept.stream) >= sent)
     account.advance(400)
 
     found, tally = kept.read()
@@ -154,12 +134,13 @@ def test_requests_are_kept_read_labelled_and_never_told(account: Emulator, tmp_p
     boto3.client("firehose").delete_delivery_stream(DeliveryStreamName=kept.stream)
     lost = kept.ask_all(range(REQUESTS + 1, REQUESTS + 40, 2))
     version = {"Model": NAME, "Version": "1"}
-    until(lambda: kept.figure("coldpress", "CaptureFailures", **version) >= len(lost))
-    assert kept.figure("coldpress", "CaptureFailures", **version) == len(lost) > 0
+    until(lambda: figure("coldpress", "CaptureFailures", **version) >= len(lost))
+    assert figure("coldpress", "CaptureFailures", **version) == len(lost) > 0
     told = kept.coldpress("doctor", kept.deployment.stack).stdout
     assert f"within a day {len(lost)} requests could not be captured" in told
 
-    said = kept.everything_said()
+    said = everything_said(account)
+    assert kept.deployment.stack in said
     assert "ResourceNotFoundException" in said
     for text in FORBIDDEN:
         assert text not in content
