@@ -106,7 +106,7 @@ def optimize(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
         given = {
             "calibration": f"calibration{data}",
             "evaluation": f"evaluation{data}",
-            "train": "10",
+            "train": 10,
             **options,
         }
         words = [
