@@ -26,6 +26,7 @@ from optimizer.search.plan import ORIGINAL
 from optimizer.search.search import search
 from optimizer.search.student import try_student
 from optimizer.search.train import train_best
+from optimizer.search.trees import search_trees
 from optimizer.verify import Verified, verify
 
 # Calibration samples that the search looks at; training, and the drift baseline, take all.
@@ -94,6 +95,7 @@ def _search(job: Job, candidates: Candidates) -> None:
     """Search; a model so odd that a pass trips over it is left as far as it came."""
     try:
         search(job, candidates)
+        search_trees(job, candidates)
         if job.options.student:
             try_student(job, candidates, job.options.student)
         elif job.options.train:
