@@ -94,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 a bundle was written; 2 the input was wrong; 130 interrupted.",
     )
     add = parser.add_argument
-    data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays"
+    data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays; "
+    data += "of a model with a tokenizer also texts: .txt, .jsonl, .csv"
     add(
         "model",
         help="the trained model: an .onnx file, or one of another framework (docs/sources.md); or a bundle "
@@ -209,7 +210,7 @@ def _options(
     arguments: argparse.Namespace, trained: Trained, converted: Converted | None, words: list[str]
 ) -> Options:
     if converted is not None:
-        trained = Trained(converted.path, converted.name, converted.class_labels)
+        trained = Trained(converted.path, converted.name, converted.class_labels, extras=converted.extras)
     if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
         raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
     if arguments.time_budget is not None and not arguments.time_budget >= 0:
@@ -224,7 +225,7 @@ def _options(
     return Options(
         model=trained.path,
         origin=converted.origin if converted else None,
-        extras=converted.extras if converted else {},
+        extras=trained.extras,
         calibration=arguments.calibration,
         evaluation=arguments.evaluation,
         out=arguments.out,

@@ -42,7 +42,15 @@ def load_samples(source: str, signature: Signature) -> list[Sample]:
     Raises:
         InputError: it cannot be read, holds no samples, or does not fit the model.
     """
-    raw = raw_samples(source, [spec.name for spec in signature.inputs])
+    return fit_samples(source, raw_samples(source, [spec.name for spec in signature.inputs]), signature)
+
+
+def fit_samples(source: str, raw: Iterable[Mapping[str, Array]], signature: Signature) -> list[Sample]:
+    """The same from arrays that were read: ``source`` is for sentences.
+
+    Raises:
+        InputError: there are none, or one does not fit the model.
+    """
     samples = [_sample(f"{source}, sample {index}", arrays, signature) for index, arrays in enumerate(raw)]
     if not samples:
         raise InputError(f"{source} holds no samples: give at least one.")

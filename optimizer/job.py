@@ -15,11 +15,12 @@ import onnxruntime as ort
 
 from bundle.manifest import Origin, Target, check_name
 from optimizer.choose import Objective
-from optimizer.data import Sample, hash_samples, load_samples
+from optimizer.data import Sample, fit_samples, hash_samples, load_samples
 from optimizer.errors import InputError
 from optimizer.evaluate import Judge, model_fails
 from optimizer.metrics import find_metric
 from optimizer.source import load_model
+from optimizer.texts import are_texts, text_samples
 from optimizer.work import Work, code_version
 
 _TIME_BUDGET_S = 210.0
@@ -69,11 +70,11 @@ class Job:
         self.tell = tell
         self.notes: list[str] = []
         self.model = load_model(options.model)
-        self.calibration = load_samples(options.calibration, self.model.signature)
+        self.calibration = self._samples(options.calibration)
         budget = options.time_budget  # of which the search leaves the time to train
         self._budget = _TIME_BUDGET_S if budget is None else budget - options.train
         self._until = self.started + self._budget
-        self.evaluation = load_samples(options.evaluation, self.model.signature)
+        self.evaluation = self._samples(options.evaluation)
         self.metric = find_metric(options.metric or self._default_metric())
         self.selection, self.verification = split(self.evaluation, options.seed)
         self.tuning = without(self.calibration, self.verification)
@@ -122,6 +123,12 @@ class Job:
                 "--labels-weight needs labels in the calibration data: put 'labels' beside its inputs, or "
                 "leave the option out."
             )
+
+    def _samples(self, source: str) -> list[Sample]:
+        if not are_texts(source):
+            return load_samples(source, self.model.signature)
+        texts = text_samples(source, self.options.extras.get("tokenizer.json"), self.options.class_labels)
+        return fit_samples(source, texts, self.model.signature)
 
     def _default_metric(self) -> str:
         return "agreement" if self.evaluation[0].label is None else "accuracy"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from optimizer.errors import InputError
-from optimizer.sources import boosters, factory, pytorch, scikit_learn
+from optimizer.sources import boosters, factory, huggingface, pytorch, scikit_learn
 from optimizer.sources.base import Asked, Converted
 from optimizer.sources.tensorflow import source as tensorflow
 
@@ -14,6 +14,7 @@ _SOURCES: tuple[tuple[Callable[[Asked], bool], Callable[[Asked], Converted]], ..
     (boosters.is_lightgbm, boosters.convert_lightgbm),
     (boosters.is_catboost, boosters.convert_catboost),
     (pytorch.is_mine, pytorch.convert_file),
+    (huggingface.is_mine, huggingface.convert),
     (tensorflow.is_mine, tensorflow.convert),
     (factory.is_mine, factory.converted),
 )

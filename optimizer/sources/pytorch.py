@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from optimizer.data import raw_samples
 from optimizer.errors import InputError
 from optimizer.sources.base import Asked, Converted, need, origin_of
 
@@ -61,7 +62,8 @@ def _convert(asked: Asked, module: Any, stem: str, files: Sequence[Path]) -> Con
     from optimizer.sources import torch_export, torch_modules  # noqa: PLC0415 - as above
 
     path = asked.folder / f"{stem}.onnx"
-    torch_export.export(torch_modules.task(asked.text, module, asked.calibration), path)
+    raw = raw_samples(asked.calibration)
+    torch_export.export(torch_modules.task(asked.text, module, raw, asked.calibration), path)
     return Converted(path=path, origin=origin_of("torch", files[0] if files else path, files))
 
 

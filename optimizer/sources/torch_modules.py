@@ -2,14 +2,14 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from optimizer.data import LABELS, raw_samples
+from optimizer.data import LABELS
 from optimizer.errors import InputError
 from optimizer.runtime import Array
 from optimizer.sources.base import need, quietly
@@ -60,18 +60,22 @@ def from_file(path: Path) -> torch.nn.Module:
     return found.cpu().eval()
 
 
-def task(spec: str, module: torch.nn.Module, calibration: str) -> Task:
-    """What there is to export: the inputs are the calibration data's arrays that ``forward`` has names for.
+def task(
+    spec: str, module: torch.nn.Module, raw_data: Iterable[Mapping[str, Array]], calibration: str
+) -> Task:
+    """What there is to export: the inputs are the arrays that ``forward`` has names for.
+
+    ``raw_data``: samples of ``calibration``.
 
     Raises:
         InputError: one is missing, or ``forward`` does not take them.
     """
-    raw = list(itertools.islice(raw_samples(calibration), _SEEN))
+    raw = list(itertools.islice(raw_data, _SEEN))
     if not raw:
         raise InputError(f"{calibration} holds no samples: give at least one.")
     names = _names(spec, module, raw[0], calibration)
     samples = [{name: one[name] for name in names if name in one} for one in raw]
-    samples = _with_batch(spec, module, samples, is_stacked=Path(calibration).is_file())
+    samples = _with_batch(spec, module, samples, is_stacked=calibration.endswith(".npz"))
     return Task(f"the module of {spec}", module, samples, _axes(module, samples))
 
 
