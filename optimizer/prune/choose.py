@@ -57,13 +57,14 @@ def order_of(group: Group, read: Mapping[str, Gptq], senses: Mapping[str, Matrix
 
 
 def choose(orders: Sequence[Order], share: float) -> list[tuple[Group, Kept]]:
-    """Take about ``share`` of the units of every group.
+    """Take about ``share`` of the units of every group; of heads only where there is nothing else.
 
-    To take more where the errors of single layers say that it costs least is worse: what later layers make up
-    for, they do not know of.
+    Two things are worse (figures in docs/optimize.md): to take more where the errors of single layers say that
+    it costs least, for they do not know what later layers make up for; and heads beside neurons.
     """
     chosen = []
-    for order in orders:
+    fine = [order for order in orders if not order.group.is_coarse]
+    for order in fine or orders:
         count = order.group.count
         multiple = next((m for least, m in _MULTIPLES if count >= least), 1)
         gone = round(share * count / multiple) * multiple

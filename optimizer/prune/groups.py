@@ -31,6 +31,11 @@ class Group:
     makers: tuple[Layer, ...]
     readers: tuple[Layer, ...]
 
+    @property
+    def is_coarse(self) -> bool:
+        """Whether each unit is many channels of what makes it: a head."""
+        return all(len(layer.rows) > self.count for layer in self.makers)
+
     def read(self, layer: Layer) -> Labels:
         """The unit of each number that a reader sums over."""
         labels = self.slots[reduced_slot(layer)]

@@ -185,6 +185,16 @@ def test_what_cannot_go_alone_stays(make, rng, text):
     assert not groups_of(parse(model).graph, shapes_of(model, feeds))
 
 
+def test_neurons_go_before_heads(case):
+    built = case(ATTENTION, ATTENTION_WEIGHTS, (7, 24), 24)
+    pruner = Pruner(built.model, built.samples, seed=0)
+    pruner.order({})
+    pruned = onnx.load_model_from_string(pruner.pruned(0.5))
+    lengths = {tuple(tensor.dims) for tensor in pruned.graph.initializer}
+    assert (24, 24) in lengths
+    assert (24, 48) not in lengths
+
+
 def test_equal_constants_tie_nothing_together(make, rng):
     text = """g (float[n, 8] x) => (float[n, 4] y) {
         a = MatMul (x, w) b = Add (a, same) c = Relu (b) d = MatMul (c, v) e = Add (d, same)
