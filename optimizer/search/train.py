@@ -31,7 +31,7 @@ def train_best(job: Job, candidates: Candidates) -> None:
     seconds = prune_best(job, candidates)
     best = _worth_most(job, candidates.measured)
     if best is None:
-        job.tell("training is left out: there is no int8 form near the bound to train")
+        job.note("training is left out: there is no int8 form near the bound to train")
         return
     from optimizer.train.compare import gain  # noqa: PLC0415 - torch is there for those who train only
     from optimizer.train.errors import CannotTrain  # noqa: PLC0415
@@ -43,15 +43,15 @@ def train_best(job: Job, candidates: Candidates) -> None:
     try:
         built = builder.build(plan)
         if built is None:
-            job.tell("training gained nothing: the untrained form stays")
+            job.note("training gained nothing: the untrained form stays")
             return
         sessions = candidates.served(best), optimised_session(built[0])
         found = gain(job.judge, *sessions, job.selection, job.options.seed)
     except CannotTrain as reason:
-        job.tell(str(reason))
+        job.note(str(reason))
         return
     except MemoryError:
-        job.tell("training is left out: this machine has too little memory for it.")
+        job.note("training is left out: this machine has too little memory for it.")
         return
     job.tell(f"training: {job.metric.name} {found.gain:+.3g} [{found.low:+.3g}, {found.high:+.3g}]")
     if found.is_real:

@@ -3,6 +3,11 @@
 A block reads what the quantised blocks before it give, so it also makes up for their errors (BRECQ, see
 ``blocks``; QDrop, see ``operators.base.Rounding``). It is kept as trained only if its error falls on samples
 that it was not trained on.
+
+Weights start where GPTQ rounded them, and gradients pass the rounding. AdaRound's soft rounding (Nagel and
+others: "Up or Down? Adaptive Rounding for Post-Training Quantization", 2020) was tried in its place, on three
+blocks of a text recogniser with 200 updates each. From the float weights it ended at 1.8 to 8 times the
+error, from GPTQ's at 0.95 to 1.0 times, and it has to know the float weights: not worth another way.
 """
 
 from collections.abc import Sequence

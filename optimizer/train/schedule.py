@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch._dynamo  # Adam imports it at its first step: where memory is short, now is better
 from torch import Tensor
 
 from optimizer.train.parameters import Parameter

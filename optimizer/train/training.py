@@ -1,6 +1,7 @@
 """Training of a quantised graph against the float one: blocks first, then all of it, where that gains."""
 
 import ctypes
+import gc
 import hashlib
 import os
 import time
@@ -89,15 +90,24 @@ def train(
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
             return _train(original, quantised, samples, settings, tell)
     except (MemoryError, RuntimeError) as problem:
-        reason = str(problem)
-        if isinstance(problem, MemoryError) or "memory" in reason:
-            raise CannotTrain("training is left out: this machine has too little memory for it.") from None
-        if "CUDA" in reason or "cuDNN" in reason:
-            raise CannotTrain(
-                f"training is left out: the GPU failed ({reason.splitlines()[0]}). "
-                "Set CUDA_VISIBLE_DEVICES to nothing to train on the CPU."
-            ) from None
-        raise
+        reason = _reason(problem)
+        if reason is None:
+            raise
+    give_back_memory()  # now that no traceback holds any of it
+    raise CannotTrain(reason)
+
+
+def _reason(problem: MemoryError | RuntimeError) -> str | None:
+    """What to say where the machine is to blame, not the model."""
+    text = str(problem)
+    if isinstance(problem, MemoryError) or "memory" in text:
+        return "training is left out: this machine has too little memory for it."
+    if "CUDA" in text or "cuDNN" in text:
+        return (
+            f"training is left out: the GPU failed ({text.splitlines()[0]}). "
+            "Set CUDA_VISIBLE_DEVICES to nothing to train on the CPU."
+        )
+    return None
 
 
 def _train(
@@ -279,3 +289,11 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)
         mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def give_back_memory() -> None:
+    """Undo what ``keep_memory`` keeps, for whoever comes next."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
