@@ -59,8 +59,8 @@ def order_of(group: Group, read: Mapping[str, Gptq], senses: Mapping[str, Matrix
 def choose(orders: Sequence[Order], share: float) -> list[tuple[Group, Kept]]:
     """Take about ``share`` of the units of every group; of heads only where there is nothing else.
 
-    Two things are worse (figures in docs/optimize.md): to take more where the errors of single layers say that
-    it costs least, for they do not know what later layers make up for; and heads beside neurons.
+    Two things are worse (figures in docs/optimize.md): to take more where the errors of single layers say
+    that it costs least, for they do not know what later layers make up for; and heads beside neurons.
     """
     chosen = []
     fine = [order for order in orders if not order.group.is_coarse]
