@@ -13,8 +13,8 @@ _PICKLED = "pytorch_model.bin"
 
 
 def is_mine(asked: Asked) -> bool:
-    """Whether it is a folder with a config.json."""
-    return (asked.path / CONFIG).is_file()
+    """Whether it is a folder with a config.json; beside a SavedModel, that is of something else."""
+    return (asked.path / CONFIG).is_file() and not (asked.path / "saved_model.pb").exists()
 
 
 def convert(asked: Asked) -> Converted:
