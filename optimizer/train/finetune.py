@@ -39,8 +39,9 @@ _WARM_UP = 0.03  # of the way
 _MOMENTS = (0.9, 0.98)
 _LARGEST_GRADIENT = 1.0
 _LOOKS = 16
-_PATIENCE = 6  # looks, once the error has fallen at all
-_GIVEN_UP = 0.6  # of the way, after which what gained nothing stops
+# While steps are large the error is often above what it was at first (MiniLM's for half of the way): only
+# after this part of the way what gained nothing in so many looks is given up, or what is far off before.
+_JUDGED, _PATIENCE, _DIVERGES = 0.8, 8, 10.0
 _SHORTEST_S = 1e-3
 _FIGURES = "how far"  # in a checkpoint, beside the parameters
 
@@ -228,8 +229,8 @@ def _train(task: _Task, state: _State, settings: Settings, tell: Tell = lambda _
             state.kept = [one.detach().clone() for one in task.parameters]
         tell(f"distilling, {min(state.progress, 1):.0%}: error {error_now:.4g}, {state.updates} updates")
         _save(task, state, settings.checkpoint)
-        hopeless = state.kept is None and state.progress >= _GIVEN_UP
-        if hopeless or (state.kept is not None and idle >= _PATIENCE) or not math.isfinite(error_now):
+        gains_nothing = state.progress >= _JUDGED and idle >= _PATIENCE
+        if gains_nothing or not error_now <= _DIVERGES * state.least:
             break
     if state.kept is not None:
         _put(task.parameters, state.kept)
