@@ -38,12 +38,12 @@ class Model:
         *,
         name: str,
         version: str,
-        golden: "Callable[[], Buffer] | None" = None,
+        file: "Callable[[str], Buffer] | None" = None,
     ) -> None:
         self.name = name
         self.version = version
         self.manifest = manifest
-        self.golden = golden
+        self.file = file
         self.keeps = False
         self.kept: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None
         self.inputs = {spec.name: spec for spec in manifest.signature.inputs}

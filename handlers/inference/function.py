@@ -157,7 +157,7 @@ def service_from(environ: "Mapping[str, str]") -> Service:
     """
     settings = from_environment(environ)
     model = load(settings, environ)
-    return Service(model, _transform(environ), _uploads(settings.bucket, model.name, environ))
+    return Service(model, _transform(environ, model), _uploads(settings.bucket, model.name, environ))
 
 
 def _after(environ: "Mapping[str, str]", model: "Model") -> "After | None":
@@ -192,11 +192,11 @@ def _uploads(bucket: str | None, model: str, environ: "Mapping[str, str]") -> "C
     return make
 
 
-def _transform(environ: "Mapping[str, str]") -> "Transformed | None":
+def _transform(environ: "Mapping[str, str]", model: "Model") -> "Transformed | None":
     """The user's, imported once the model is there; most have none."""
     name = environ.get("COLDPRESS_TRANSFORM")
     if not name:
         return None
     from handlers.inference.transform import load_transform  # noqa: PLC0415 - only where there is one
 
-    return load_transform(name)
+    return load_transform(name, model)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from handlers.inference.ort import Buffer
     from handlers.inference.settings import Settings
 
-_GOLDEN = "golden.npz"
-
 
 def load(settings: "Settings", environ: "Mapping[str, str]") -> Model:
     """The model that ``settings`` name.
@@ -46,7 +44,7 @@ def load(settings: "Settings", environ: "Mapping[str, str]") -> Model:
         session,
         name=settings.model or manifest.name,
         version=settings.version,
-        golden=lambda: _read_golden(settings, environ, manifest),
+        file=lambda file: _read_file(settings, environ, manifest, file),
     )
 
 
@@ -107,22 +105,26 @@ def _registry(settings: "Settings", environ: "Mapping[str, str]") -> "tuple[Buck
     return bucket, f"models/{settings.model}/{settings.digest}"
 
 
-def _read_golden(settings: "Settings", environ: "Mapping[str, str]", manifest: "Manifest") -> "Buffer":
-    """The golden samples' file, verified, for the model's description: long after the start, or never.
+def _read_file(
+    settings: "Settings", environ: "Mapping[str, str]", manifest: "Manifest", name: str
+) -> "Buffer":
+    """Another file of the bundle than the one that it serves, verified: for those who ask, or never.
 
     Raises:
-        InitError: S3 does not give it, or it is not the file that was written.
+        InitError: the bundle has none, S3 does not give it, or it is not the file that was written.
         OSError: it is not in the folder, or cannot be read there.
     """
-    entry = manifest.files[_GOLDEN]
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise InitError(f"the bundle has no {name}: press the model from what has one (docs/sources.md).")
     if settings.folder is not None:
         from handlers.inference.description.golden import read_file  # noqa: PLC0415 - no start pays for it
 
-        return read_file(settings.folder, _GOLDEN, entry.sha256)
+        return read_file(settings.folder, name, entry.sha256)
     from handlers.inference.fetch.download import download  # noqa: PLC0415 - as in _registry
 
     bucket, prefix = _registry(settings, environ)  # anew: credentials do not last as long as the process
-    content = download(bucket, f"{prefix}/{_GOLDEN}", entry.size, entry.sha256)
+    content = download(bucket, f"{prefix}/{name}", entry.size, entry.sha256)
     bucket.close()
     return content
 

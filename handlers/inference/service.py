@@ -77,7 +77,7 @@ class Service:
             return cls(model)
         from handlers.inference.transform import load_transform  # noqa: PLC0415 - most models have none
 
-        return cls(model, transform=load_transform(transform))
+        return cls(model, transform=load_transform(transform, model))
 
     def answer(self, request: Request) -> Response:
         """The answer; an error is ``{"error": "one sentence"}``. Raises nothing."""

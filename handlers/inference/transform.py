@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     class Transform(Protocol):
         """What ``COLDPRESS_TRANSFORM`` names: made once, without arguments, before the first request.
 
+        A class method ``for_model(model)``, where there is one, makes it instead; ``model.file(name)`` gives
+        a file of the bundle.
+
         A RequestError, or a subclass with another ``status`` from 400 to 599, is what the client is told.
         Anything else that is raised is a 500.
         """
@@ -87,8 +90,8 @@ class _WrongValue(Exception):
     """What a transform gave back; the sentence holds types, names and shapes only."""
 
 
-def load_transform(name: str) -> Transformed:
-    """The endpoint of the class that ``name`` names, as ``package.module:Class``.
+def load_transform(name: str, model: "Model | None" = None) -> Transformed:
+    """The endpoint of the class that ``name`` names, as ``package.module:Class``; ``model``: around which.
 
     Raises:
         InitError: there is no such class, or its code failed; one sentence says what and where.
@@ -101,7 +104,7 @@ def load_transform(name: str) -> Transformed:
         kind = getattr(sys.modules[module], attribute, None)
         if kind is None:
             raise InitError(f"the transform's module {module} has no {attribute}: name its class.")
-        transform = kind()
+        transform = kind.for_model(model) if hasattr(kind, "for_model") else kind()
     except (InitError, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - the user's code; sys.exit() is an init error like others

@@ -91,7 +91,7 @@ def test_from_s3_it_is_fetched_only_when_asked_for(golden, capsys):
 
 
 def sample_in(content: bytes, limit: int = 1000) -> dict[str, Tensor] | None:
-    model = SimpleNamespace(golden=lambda: content, inputs={"x": None}, check=lambda _: None)
+    model = SimpleNamespace(file=lambda _: content, inputs={"x": None}, check=lambda _: None)
     return golden_sample(model, limit)  # type: ignore[arg-type]  # what it uses of a model
 
 

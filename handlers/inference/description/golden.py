@@ -38,10 +38,10 @@ def golden_sample(model: Model, limit: int) -> dict[str, Tensor] | None:
 
     None: there is none, or it is out of reach; then the log says why.
     """
-    if model.golden is None:
+    if model.file is None:
         return None
     try:
-        with zipfile.ZipFile(io.BytesIO(model.golden())) as archive:
+        with zipfile.ZipFile(io.BytesIO(model.file("golden.npz"))) as archive:
             return _first(model, archive, limit)
     except FileNotFoundError:
         return None  # an image need not hold it
