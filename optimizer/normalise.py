@@ -10,6 +10,8 @@ from onnx_ir.passes import common
 from bundle.manifest import AppliedPass
 from optimizer.external import parse
 from optimizer.passes import (
+    CompactTrees,
+    DropHitRates,
     FoldAffine,
     FoldBatchNormalization,
     FoldConstants,
@@ -45,6 +47,7 @@ def pipeline() -> list[ir.passes.PassBase]:
         FoldConstants(),
         common.IdentityEliminationPass(),
         WriteOutScaler(),
+        DropHitRates(),
         common.ShapeInferencePass(data_prop=False),
         FoldOneHot(),
         FoldLookUps(),
@@ -56,6 +59,7 @@ def pipeline() -> list[ir.passes.PassBase]:
         FoldAffine(),
         SqueezeOperands(),
         MergeMatMuls(),
+        CompactTrees(),
         *tidy(),
     ]
 

@@ -1,6 +1,8 @@
 """Passes that make a graph simpler without changing what it computes: one file, one class, one test each."""
 
 from optimizer.passes.approximate_gelu import ApproximateGelu
+from optimizer.passes.compact_trees import CompactTrees
+from optimizer.passes.drop_hit_rates import DropHitRates
 from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
@@ -20,6 +22,8 @@ from optimizer.passes.write_out_scaler import WriteOutScaler
 
 __all__ = [
     "ApproximateGelu",
+    "CompactTrees",
+    "DropHitRates",
     "FoldAffine",
     "FoldBatchNormalization",
     "FoldConstants",

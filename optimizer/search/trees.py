@@ -18,7 +18,7 @@ _SMALLEST = 1 / 32
 
 def search_trees(job: Job, candidates: Candidates) -> None:
     """Halve the trees while the bound holds, and then try the middle of the last two."""
-    data = candidates.builder.clean[0]
+    data = job.model.data  # in the cleaned graph trees may be written otherwise
     count = 0 if job.model.is_large else trees_in(data)
     if count < _FEWEST or job.seconds_left <= 0:
         return

@@ -12,7 +12,8 @@ Ints = npt.NDArray[np.int64]
 
 _DOMAIN = "ai.onnx.ml"
 _KINDS = {"TreeEnsembleRegressor": "target", "TreeEnsembleClassifier": "class"}
-_COMPARISONS = {
+LEAF = "LEAF"
+COMPARISONS = {
     "BRANCH_LEQ": np.less_equal,
     "BRANCH_LT": np.less,
     "BRANCH_GTE": np.greater_equal,
@@ -44,12 +45,12 @@ class Ensemble:
         """Where each row [features] ends in each tree: [rows, trees]."""
         place = np.repeat(self.roots[np.newaxis], len(rows), axis=0)
         at = np.arange(len(rows))[:, np.newaxis]
-        inner = [mode for mode in np.unique(self.mode) if mode != "LEAF"]
+        inner = [mode for mode in np.unique(self.mode) if mode != LEAF]
         while True:
             found, limit = rows[at, self.feature[place]], self.value[place]
             goes = np.zeros(place.shape, bool)
             for mode in inner:
-                compared = _COMPARISONS[mode](found, limit)
+                compared = COMPARISONS[mode](found, limit)
                 goes |= compared if len(inner) == 1 else compared & (self.mode[place] == mode)
             goes |= np.isnan(found) & self.missing_is_true[place]
             following = np.where(goes, self.true[place], self.false[place])
@@ -66,7 +67,7 @@ def tree_nodes(graph: ir.Graph) -> list[ir.Node]:
         if node.domain == _DOMAIN
         and node.op_type in _KINDS
         and node.attributes.get_string("aggregate_function", "SUM") in ("SUM", "AVERAGE")
-        and set(node.attributes.get_strings("nodes_modes", ())) <= {*_COMPARISONS, "LEAF"}
+        and set(node.attributes.get_strings("nodes_modes", ())) <= {*COMPARISONS, LEAF}
     ]
 
 
@@ -78,7 +79,7 @@ def read(node: ir.Node) -> Ensemble:
     places = _Places(tree, numbers)
     mode = np.array(attributes.get_strings("nodes_modes", ()))
     own = np.arange(len(tree))
-    is_leaf = mode == "LEAF"
+    is_leaf = mode == LEAF
     true, false = (
         np.where(
             is_leaf, own, places.of(tree, np.where(is_leaf, numbers, _ints(node, f"nodes_{side}nodeids")))
@@ -126,7 +127,7 @@ class _Places:
 def write(node: ir.Node, ensemble: Ensemble, shift: Floats) -> None:
     """Let the node have this ensemble's trees, and add ``shift`` [scores] to its base values."""
     prefix, attributes = _KINDS[node.op_type], node.attributes
-    is_leaf = ensemble.mode == "LEAF"
+    is_leaf = ensemble.mode == LEAF
     first = np.zeros(int(ensemble.tree.max()) + 1, np.int64)
     first[ensemble.tree[::-1]] = np.arange(len(ensemble.tree))[::-1]
     number = np.arange(len(ensemble.tree)) - first[ensemble.tree]
@@ -155,11 +156,16 @@ def write(node: ir.Node, ensemble: Ensemble, shift: Floats) -> None:
         f"{prefix}_weights": ensemble.weights[leaf, score],
     }
     if shift.any():
-        base = _floats(node, "base_values")
+        base = base_values(node)
         floats["base_values"] = shift[np.unique(used)] if not len(base) else base + shift[: len(base)]
     for name, array in floats.items():
         attributes.add(ir.AttrFloat32s(name, array.astype(np.float32).tolist()))
     attributes.add(ir.AttrStrings("nodes_modes", ensemble.mode.tolist()))
+
+
+def base_values(node: ir.Node) -> Floats:
+    """What is added to the scores; none, if it is nothing."""
+    return _floats(node, "base_values")
 
 
 def _ints(node: ir.Node, name: str) -> Ints:
