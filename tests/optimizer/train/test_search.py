@@ -11,8 +11,10 @@ import pytest
 from optimizer.press import Options, Pressed, press
 from tests.optimizer.conftest import Make
 
+# LayerNormalization keeps the neurons from being pruned: here only int8 is trained.
 TEXT = """agraph (float[n, 16, 256] x) => (float[n, 16, 32] y) {
-    a = MatMul (x, w1) b = Add (a, b1) c = Relu (b) d = MatMul (c, w2) e = Relu (d) y = MatMul (e, w3) }"""
+    a = MatMul (x, w1) b = LayerNormalization (a, s, b1) c = Relu (b)
+    d = MatMul (c, w2) f = LayerNormalization (d, s, b2) e = Relu (f) y = MatMul (e, w3) }"""
 
 
 def inputs(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -32,7 +34,9 @@ def optimize(make: Make, tmp_path: Path) -> Optimize:
     weights = {name: rng.normal(size=shape) ** 3 / 50 for name, shape in shapes.items()}
     model = make(
         TEXT,
+        s=np.ones(512, np.float32),
         b1=rng.normal(size=512).astype(np.float32),
+        b2=rng.normal(size=512).astype(np.float32),
         **{name: array.astype(np.float32) for name, array in weights.items()},
     )
     onnx.save(model, tmp_path / "model.onnx")
