@@ -19,6 +19,7 @@ from optimizer.quantize import (
     unfolded,
 )
 from optimizer.quantize.bias_correction import correct_biases
+from optimizer.quantize.clusters import ClusterWeights, clusterable
 from optimizer.quantize.gptq import Gptq, gptq
 from optimizer.quantize.layers import layers_of
 from optimizer.quantize.matmul_nbits import QuantizeMatMulNBits
@@ -64,6 +65,7 @@ class Base:
             "nbits": products,
             "embedding": tables,
             "embedding4": tables,
+            "clustered": [layer.node for layer in clusterable(graph)],
             "storage": [layer.node for layer in stored],
             "half": [layer.node for layer in stored if layer.groups == 1],  # others always are
         }
@@ -126,6 +128,7 @@ class Base:
             "nbits": lambda layers: (QuantizeMatMulNBits(layers), {"bits": 8}),
             "embedding": lambda layers: (QuantizeEmbeddings(layers), {"bits": 8}),
             "embedding4": lambda layers: (QuantizeEmbeddings(layers, bits=4), {"bits": 4}),
+            "clustered": lambda layers: (ClusterWeights(layers), {"bits": 4}),
             "storage": lambda layers: (StoreWeights(layers=layers, rounding=self._rounding), {"bits": 8}),
             "half": lambda layers: (StoreWeights(layers=layers, half=True), {"bits": 16}),
         }

@@ -21,9 +21,11 @@ _SENSITIVITY_SHARE = 0.25  # of the time that is left
 # ONNX Runtime's profile counts whole microseconds: times that differ by less than these are the same.
 _SAME_MS, _SAME_SHARE = 0.003, 0.1
 # How many times smaller than float weights; all others are four times.
-_SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "nbits4": 8, "half": 2}
+_SMALLER: Mapping[Treatment, int] = {"embedding4": 8, "nbits4": 8, "clustered": 8, "half": 2}
 # Small in the file, but not in memory, where a run has to read them.
 _STORED: tuple[Treatment, ...] = ("storage", "half")
+# It gains nothing but bytes in the file, and takes time to load.
+_FOR_SIZE: Treatment = "clustered"
 # What a share of the original's time and of its bytes counts, by objective.
 _WEIGHTS: Mapping[Objective, tuple[float, float]] = {
     "latency": (1.0, 0.1),
@@ -116,6 +118,8 @@ def layer_options(
     floats = {row.layer: row.size_bytes for row in table.rows if row.treatment is None}
     options: dict[str, dict[Choice, tuple[float, float]]] = {}
     for row in even(table.rows):
+        if row.treatment == _FOR_SIZE and objective != "size":
+            continue
         size = row.size_bytes
         if objective != "size" and row.treatment in _STORED:
             size = (size + floats[row.layer]) / 2

@@ -19,6 +19,7 @@ Treatment = Literal[
     "nbits",
     "embedding4",
     "embedding",
+    "clustered",
     "storage",
     "half",
 ]
@@ -32,6 +33,7 @@ WORDS: dict[Treatment, str] = {
     "nbits": "int8 by blocks",
     "embedding4": "4-bit embeddings",
     "embedding": "int8 embeddings",
+    "clustered": "16 values",
     "storage": "int8 storage",
     "half": "float16 storage",
 }

@@ -14,7 +14,7 @@ from optimizer.search.build import Builder, Form
 from optimizer.search.chain import Link, chain, cheapest_within
 from optimizer.search.changes import choose_changes
 from optimizer.search.layers import LayerTable, even, layer_options, layers_file, measure_layers
-from optimizer.search.plan import CLEAN, ORIGINAL, Plan
+from optimizer.search.plan import CLEAN, ORIGINAL, Plan, Treatment
 from optimizer.search.squeeze import squeezed
 
 _FORM_SHARE = 0.5  # of the time budget, that the search of each further float graph has
@@ -29,6 +29,10 @@ _NEARLY = 1.2
 _ROOM = 0.8
 # Errors do not add up exactly: so much of what is left of the bound is used.
 _USED = 0.8
+# The treatments that smoothing is for: they round what a layer reads.
+_ROUNDED: frozenset[Treatment] = frozenset(
+    {"static", "pointwise", "unfolded", "unfolded16", "dynamic", "nbits"}
+)
 
 
 class Ranges(msgspec.Struct, frozen=True):
@@ -107,7 +111,8 @@ def _along_the_chain(
 def _refined(job: Job, plan: Plan, table: LayerTable, measured: list[tuple[Link, float]]) -> list[Plan]:
     """What else may be better.
 
-    Fewer bytes at the same speed; less smoothing where there is room; a cheaper link that was nearly within.
+    Fewer bytes at the same speed; less smoothing where there is room; none, whose factors take bytes, where no
+    layer rounds what it reads; a cheaper link that was nearly within.
     """
     bound = job.options.max_drop
     within = min((pair for pair in measured if pair[1] <= bound), key=lambda pair: pair[0].cost, default=None)
@@ -121,6 +126,10 @@ def _refined(job: Job, plan: Plan, table: LayerTable, measured: list[tuple[Link,
         if "smooth" in plan.changes and drop <= _ROOM * bound:
             less = tuple("smooth some" if change == "smooth" else change for change in plan.changes)
             plans.append(replace(plan, changes=less, layers=layers))
+    if within is not None and job.options.objective == "size" and not _ROUNDED & {*within[0].layers.values()}:
+        rest = tuple(change for change in plan.changes if change != "smooth")
+        if rest != plan.changes:
+            plans.append(replace(plan, changes=rest, layers=within[0].layers))
     nearly = [
         link
         for link, drop in measured

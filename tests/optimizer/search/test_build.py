@@ -31,7 +31,7 @@ def operators(data):
 def test_what_can_be_done_to_each_layer(builder):
     treatable = builder.base(()).treatable
     assert set(treatable["c"]) == {"pointwise", "static"}
-    assert set(treatable["d"]) == {"unfolded", "unfolded16", "static", "storage", "half"}
+    assert set(treatable["d"]) == {"unfolded", "unfolded16", "static", "clustered", "storage", "half"}
     assert set(treatable["h"]) >= {"static", "dynamic", "storage"}
 
 
