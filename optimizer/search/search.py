@@ -111,8 +111,8 @@ def _along_the_chain(
 def _refined(job: Job, plan: Plan, table: LayerTable, measured: list[tuple[Link, float]]) -> list[Plan]:
     """What else may be better.
 
-    Fewer bytes at the same speed; less smoothing where there is room; none, whose factors take bytes, where no
-    layer rounds what it reads; a cheaper link that was nearly within.
+    Fewer bytes at the same speed; less smoothing where there is room; none (its factors take bytes) where
+    no layer rounds what it reads; a cheaper link that was nearly within.
     """
     bound = job.options.max_drop
     within = min((pair for pair in measured if pair[1] <= bound), key=lambda pair: pair[0].cost, default=None)
