@@ -75,7 +75,7 @@ def first_samples(source: str, most: int) -> dict[str, Array]:
     if not samples:
         raise InputError(f"{source} holds no samples: give at least one.")
     try:
-        return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return {name: _joined([sample[name] for sample in samples]) for name in samples[0]}
     except (KeyError, ValueError):
         raise InputError(f"{source}: the samples differ in names or shapes, so they are no table.") from None
 
@@ -96,6 +96,12 @@ def raw_samples(source: str, names: Sequence[str] | None = None) -> Iterable[Map
     if ":" in source and not source.endswith(".npz"):
         return _from_function(source)
     raise InputError(f"the data {source} does not exist: name an .npz, a folder of .npz or module:function.")
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    """Along a new first axis, or along their own where the samples are of different numbers of rows."""
+    is_even = len({array.shape for array in arrays}) == 1
+    return np.stack(arrays) if is_even else np.concatenate(arrays)
 
 
 def hash_samples(samples: Sequence[Sample]) -> str:

@@ -58,13 +58,17 @@ def read_table(asked: Asked, names: Sequence[str] | None, features: int) -> Tabl
     arrays = first_samples(asked.calibration, _COMPARED)
     if LABELS not in (names or ()):
         arrays.pop(LABELS, None)
-    flat = {name: a[:, 0] if a.ndim == 3 and a.shape[1] == 1 else a for name, a in arrays.items()}
-    if len(flat) == 1:
-        ((name, array),) = flat.items()
-        if array.ndim == 2 and array.shape[1] == features:
-            return Table({name: array}, is_matrix=True)
+    if len(arrays) == 1:
+        ((name, array),) = arrays.items()
+        if array.ndim > 1 and array.shape[-1] == features:
+            return Table({name: array.reshape(-1, features)[:_COMPARED]}, is_matrix=True)
+    flat = {
+        name: array[:_COMPARED] if array.shape[1:] in {(), (1,)} else array.reshape(-1)[:_COMPARED]
+        for name, array in arrays.items()
+        if array.ndim in {1, 2} or array.shape[2:] == (1,)  # samples may be of several rows
+    }
     wanted = list(names or flat)
-    missing = [name for name in wanted if name not in flat or flat[name].size != len(flat[name])]
+    missing = [name for name in wanted if name not in flat]
     if missing or len(wanted) != features:
         which = f"no column '{missing[0]}'" if missing else f"{len(wanted)} columns"
         raise InputError(

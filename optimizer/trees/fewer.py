@@ -23,11 +23,11 @@ class Fewer:
         """``rows``: its input on calibration data, [samples, features]; ``seed``: of made-up rows."""
         dice = np.random.default_rng(seed)
         held = dice.permutation(len(rows))[: int(_HELD_OUT * len(rows))]
-        known = np.delete(rows, held, axis=0)
         most = min(_ROWS, _MOST_NUMBERS // (len(ensemble.roots) * ensemble.weights.shape[1]))
+        known = dice.permutation(np.delete(rows, held, axis=0))[:most]
         fitted = np.concatenate([known, _made_up(known, max(most - len(known), 0), dice)])
         self.ensemble = ensemble
-        self._leaves, self._held = ensemble.leaves(fitted), ensemble.leaves(rows[held])
+        self._leaves, self._held = ensemble.leaves(fitted), ensemble.leaves(rows[held[:most]])
 
     def of(self, count: int) -> tuple[Ensemble, Floats]:
         """So many of the trees, and what is to be added to the scores.

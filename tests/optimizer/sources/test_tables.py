@@ -334,3 +334,39 @@ def test_a_missing_extra_is_named(tmp_path):
     assert done.returncode == 2
     assert "pip install 'coldpress[catboost]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_factory_may_give_an_estimator(cancer, press, tmp_path, monkeypatch):
+    (tmp_path / "my_trees.py").write_text(
+        "from sklearn.datasets import load_breast_cancer\n"
+        "from sklearn.tree import DecisionTreeClassifier\n"
+        "def make():\n"
+        "    x, y = load_breast_cancer(return_X_y=True)\n"
+        "    return DecisionTreeClassifier(max_depth=3).fit(x.astype('float32'), y)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.savez(tmp_path / "data.npz", X=cancer[0])
+    status, out, err = press("my_trees:make", tmp_path / "data.npz", "--time-budget", "0", "--json")
+    assert status == 0, err
+    manifest = read(Path(json.loads(out)["bundle"]))
+    assert (manifest.source.origin.framework, manifest.source.origin.file) == ("scikit-learn", "my_trees.py")
+
+
+@pytest.mark.parametrize("by_column", [False, True])
+def test_samples_of_several_rows(diabetes, tmp_path, by_column):
+    """As clients send them, so that they are timed as such."""
+    x, y = diabetes
+    frame = pd.DataFrame(x, columns=[f"c{number}" for number in range(x.shape[1])])
+    forest = ensemble.RandomForestRegressor(5, random_state=0).fit(frame if by_column else x, y)
+    (tmp_path / "data").mkdir()
+    for number, (first, end) in enumerate([(0, 100), (100, 130), (130, 400)]):
+        part = frame[first:end]
+        columns = {name: part[name].to_numpy() for name in part} if by_column else {"X": part.to_numpy()}
+        np.savez(tmp_path / "data" / f"{number}.npz", **columns)
+    asked = Asked(
+        text=str(saved(forest, tmp_path)), folder=tmp_path / "out", calibration=str(tmp_path / "data")
+    )
+    session = optimised_session(convert(asked).path.read_bytes())
+    shapes = {one.name: one.shape for one in session.get_inputs()}
+    assert shapes == ({name: ["batch"] for name in frame} if by_column else {"X": ["batch", 10]})
