@@ -25,10 +25,16 @@ def paragraphs() -> Iterator[str]:
                         yield text
 
 
-def main(folder: str) -> None:
-    """Write both files; no text is in both."""
+def all_texts() -> list[str]:
+    """Each once, in an order by chance."""
     texts = sorted(set(paragraphs()))
     random.Random(0).shuffle(texts)
+    return texts
+
+
+def main(folder: str) -> None:
+    """Write both files; no text is in both."""
+    texts = all_texts()
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, part in (
         ("calibration", texts[:CALIBRATION]),

@@ -1,0 +1,1 @@
+"""MiniLM from its Hugging Face folder."""
