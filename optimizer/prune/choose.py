@@ -34,7 +34,7 @@ class Order:
 
 
 def order_of(group: Group, read: Mapping[str, Gptq], senses: Mapping[str, Matrix]) -> Order | None:
-    """The order for one group; None where what some layer reads is not known.
+    """The order for one group; None where what some layer reads is not known, or an error not finite.
 
     ``read`` is what each layer reads; ``senses`` [channels, channels] by layer weighs the squared error of
     what it gives: where there are none, errors count as shares of what the layer gives.
@@ -47,6 +47,8 @@ def order_of(group: Group, read: Mapping[str, Gptq], senses: Mapping[str, Matrix
     step = max(group.count // _STEPS, 1)
     while alive.sum() > 1:
         scores = np.sum([one.scores() for one in readers], axis=0)
+        if not np.isfinite(scores[alive]).all():
+            return None
         scores[~alive] = np.inf
         going = np.argsort(scores, kind="stable")[: min(step, int(alive.sum()) - 1)]
         units.extend(going.tolist())

@@ -63,6 +63,7 @@ def optimize(make: Make, tmp_path: Path) -> Optimize:
         ("long2", inputs(rng, 24, 1024)),
     ):
         np.savez(tmp_path / f"{name}.npz", x=array)
+    np.savez(tmp_path / "labelled.npz", x=several, labels=np.full((128, 16), 32))
 
     def run(
         *more: str,
@@ -128,12 +129,18 @@ def assert_pressed_untrained(result: tuple[int, list[str]], tmp_path: Path, sent
         ({"calibration": "few"}, "training is left out: it needs 16 calibration samples"),
         ({"model": "logarithm"}, "training is left out: the original gives NaN or infinity at y."),
         ({"model": "unknown"}, "training leaves this model as it is: it knows no ThresholdedRelu."),
+        (
+            {"calibration": "labelled", "weight": "0.5"},
+            "a calibration label is outside 0 to 31, the classes of the model's output y.",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_pressed_untrained(
     optimize: Optimize, tmp_path: Path, how: dict[str, str], sentence: str
 ) -> None:
-    assert_pressed_untrained(optimize("--train", "20", **how), tmp_path, sentence)
+    how = dict(how)
+    weight = how.pop("weight", "0")
+    assert_pressed_untrained(optimize("--train", "20", "--labels-weight", weight, **how), tmp_path, sentence)
 
 
 def test_a_machine_with_too_little_memory_presses_untrained(optimize: Optimize, tmp_path: Path) -> None:
