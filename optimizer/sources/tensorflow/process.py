@@ -3,6 +3,7 @@
 Usage: python -m optimizer.sources.tensorflow.process ANSWER.json < REQUEST.json
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from optimizer.sources.tensorflow.loaded import Loaded
 from optimizer.sources.tensorflow.request import Answer, Request
 
 _COMPARED_SAMPLES = 16
+_IDLE = re.compile(r"(StatefulPartitionedCall|sequential\w*|functional\w*)/|/ReadVariableOp(?=:)|:0$")
 # Of the largest answer, in the mean: a sum next to the border of two steps is rounded to either, and a step
 # of int8 is more than what orders of summation make.
 _ROUNDED = 0.01
@@ -51,6 +53,7 @@ def _convert(request: Request) -> Answer:
             loaded = tflite.load(request.title, path)
     target = Path(request.target)
     _forget_free_axes(loaded.proto.graph)
+    _shorten(loaded.proto.graph)
     onnx.save(loaded.proto, target)
     try:
         _compare(request, loaded, target)
@@ -66,6 +69,23 @@ def _forget_free_axes(graph: onnx.GraphProto) -> None:
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param:
                 axis.Clear()
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Names as TensorFlow makes them are a third of a small file: what says nothing in them goes."""
+    del graph.value_info[:]
+    for node in graph.node:
+        node.name = ""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    values = [value for node in graph.node for value in node.output] + [one.name for one in graph.initializer]
+    short = {name: _IDLE.sub("", name) for name in values if name and name not in fixed}
+    if len(fixed | {*short.values()}) < len(fixed) + len(short):
+        return
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [short.get(name, name) for name in names]
+    for one in graph.initializer:
+        one.name = short.get(one.name, one.name)
 
 
 def _compare(request: Request, loaded: Loaded, target: Path) -> None:
