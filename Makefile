@@ -1,6 +1,6 @@
 # One word per job; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train setup-sources demo synth test test-slow bench bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
+.PHONY: help setup setup-train setup-sources demo synth test test-slow bench bench-optimize bench-tfmot bench-cold bench-warm bench-rows bench-serve bench-monitor lint type fmt clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Compiled files are what makes the second start quick, so ask for them whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,10 +47,13 @@ test-slow: $(native) setup-sources ## run the tests that need podman, qemu or ot
 	.venv/bin/python -m pytest -m slow --timeout 3000
 	.venv/bin/python -m pytest tests/optimizer/train tests/optimizer/sources
 
-bench: bench-optimize bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
+bench: bench-optimize bench-tfmot bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 
 bench-optimize: $(native) ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
+
+bench-tfmot: $(native) setup-sources ## TFMOT's tutorial model, made small by TFMOT with TFLite and by `optimize` (minutes)
+	.venv/bin/python -m benchmarks.tfmot
 
 bench-cold: $(native) ## first answers of Lambda environments, ours and others' (half an hour)
 	.venv/bin/python -m benchmarks.cold

@@ -47,6 +47,14 @@ PACKAGES = {
     "olive": ("olive-ai==0.13.0", "onnxruntime==1.32.0", _TORCH, "requests", "datasets"),
     "modelopt": ("nvidia-modelopt[onnx]==0.47.0", _TORCH),
     "quark": ("amd-quark==0.13", "onnxruntime==1.32.0", _TORCH),
+    "tfmot": (
+        "tensorflow==2.21.0",
+        "tensorflow-model-optimization==0.8.1",
+        "tf-keras==2.21.0",
+        "ai-edge-litert==2.3.0",
+        "onnxruntime==1.32.0",
+        "pip",
+    ),
     # Not a tool's, but some of the models'; pip, because these take their files out of wheels.
     "models": ("scikit-learn==1.9.1", "skl2onnx==1.20.0", "onnx==1.23.2", "espeakng-loader==0.2.4", "pip"),
 }

@@ -1,0 +1,1 @@
+"""The models of TensorFlow's own tutorials, trained here, and pressed."""
