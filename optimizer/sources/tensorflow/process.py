@@ -22,7 +22,7 @@ from optimizer.sources.tensorflow.loaded import Loaded
 from optimizer.sources.tensorflow.request import Answer, Request
 
 _COMPARED_SAMPLES = 16
-_IDLE = re.compile(r"(StatefulPartitionedCall|sequential\w*|functional\w*)/|/ReadVariableOp(?=:)|:0$")
+_IDLE = re.compile(r"(StatefulPartitionedCall|sequential\w*|functional\w*)/|:0$")
 # Of the largest answer, in the mean: a sum next to the border of two steps is rounded to either, and a step
 # of int8 is more than what orders of summation make.
 _ROUNDED = 0.01

@@ -179,6 +179,7 @@ class TestSaved:
         converted = source.convert(asked(tmp_path / "half_plus_two", tmp_path))
         assert converted.path.name == "half_plus_two.onnx"
         assert signature(converted.path) == [{"x": ("batch",)}, {"y": ("batch",)}]
+        assert "StatefulPartitionedCall" not in str(onnx.load(converted.path).graph)
         np.testing.assert_allclose(
             answers(converted.path, x=np.array([1.0, 2.0, 5.0], np.float32))[0], [2.5, 3.0, 4.5]
         )
