@@ -2,8 +2,8 @@
 
 - ``half_plus_two/123``: the model of TensorFlow Serving's tutorial, x / 2 + 2.
 - ``digits/1``: a Keras model that gives probabilities, exported for serving.
-- a module like nnlm on TensorFlow Hub, from word numbers to an embedding, in a cache of ``tensorflow_hub``:
-  trained on docstrings of Python's standard library, to tell modules apart.
+- a module like the text embeddings on TensorFlow Hub, from word numbers to an embedding, in a cache of
+  ``tensorflow_hub``: trained on docstrings of Python's standard library, to tell modules apart.
 
 Each with ``calibration.npz`` and ``evaluation.npz``.
 
@@ -73,17 +73,19 @@ def classifier(folder: Path, epochs: int) -> None:
 
 
 def embedding(folder: Path, epochs: int) -> None:
-    """The mean of the words' vectors, trained under a layer that names the module a paragraph is from."""
+    """A deep averaging network, trained under a layer that names the module a paragraph is from."""
     numbers, modules = _paragraphs()
     text = keras.Input((WORDS,), dtype="int32", name="words")
     vectors = keras.layers.Embedding(VOCABULARY, DIMENSIONS, mask_zero=True)(text)
     mean = keras.layers.GlobalAveragePooling1D()(vectors)
-    named = keras.layers.Dense(len(_MODULES), activation="softmax")(mean)
+    hidden = keras.layers.Dense(512, activation="relu")(mean)
+    meaning = keras.layers.Dense(DIMENSIONS)(keras.layers.Dense(512, activation="relu")(hidden))
+    named = keras.layers.Dense(len(_MODULES), activation="softmax")(meaning)
     model = keras.Model(text, named)
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(numbers[200:], modules[200:], _BATCH, epochs, verbose=0)
 
-    module = keras.Model(text, mean)
+    module = keras.Model(text, meaning)
     cache = folder / "hub" / hashlib.sha1(HANDLE.encode(), usedforsecurity=False).hexdigest()
     module.export(str(cache), verbose=False)
     name = module.inputs[0].name
