@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,9 @@ class Endpoint:
 @contextmanager
 def endpoint(bundle: Path, work: Path, **settings: object) -> Iterator[Endpoint]:
     """Registry, bundle and endpoint, in an emulator that stops with this; ``settings`` are the stage's."""
-    with Emulator(state_dir=work / "emulator") as emulator:
+    account = work / "emulator"
+    shutil.rmtree(account, ignore_errors=True)  # what is there would be rolled over gradually, in ten minutes
+    with Emulator(state_dir=account) as emulator:
         os.environ.update(emulator.environment())
         deployment = Deployment(work, "example")
         watched = {"capture": {"rate": 1}, "monitor": {"every_minutes": 5}}
