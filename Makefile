@@ -49,7 +49,7 @@ test-slow: $(native) setup-sources ## run the tests that need podman, qemu or ot
 
 bench: bench-optimize bench-tfmot bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 
-bench-optimize: $(native) ## `optimize` and other tools on real models (hours the first time)
+bench-optimize: $(native) setup-sources ## `optimize` and other tools on real models (hours the first time)
 	.venv/bin/python -m benchmarks.optimize
 
 bench-tfmot: $(native) setup-sources ## TFMOT's tutorial model, made small by TFMOT with TFLite and by `optimize` (minutes)

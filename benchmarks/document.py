@@ -10,7 +10,7 @@ _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MARKER = "<!-- Below: written by `make bench-optimize` -->"
 _README = Path(__file__).parents[1] / "README.md"
 _DEFAULT_TARGET = "x86_64"
-_OURS = "coldpress optimize"
+OURS, TRAINED = "coldpress optimize", "coldpress optimize, trained"
 
 Row = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ def write_document(content: Mapping[str, Any]) -> None:
                 row["beats best peer"],
             )
             for row in rows
-            if row["tool"] == _OURS
+            if row["asked"]
         ),
     )
     titles = list(dict.fromkeys(row["model"] for row in rows))
@@ -56,7 +56,7 @@ def write_document(content: Mapping[str, Any]) -> None:
 
 def write_readme(content: Mapping[str, Any]) -> None:
     """Replace what stands between the markers: each model at the target that is the default."""
-    asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == _OURS)
+    asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == OURS)
     table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
         (
@@ -80,7 +80,7 @@ def _of_model(title: str, rows: Sequence[Row]) -> str:
         ("tool", "drop", "95 %", "speed-up", "MB", "seconds"),
         (
             (
-                f"**{row['asked']}**" if row["tool"] == _OURS else row["tool"],
+                f"**{row['asked']}**" if row["asked"] else row["tool"],
                 *(
                     (
                         _number(row["drop"], ".4f"),
@@ -96,7 +96,13 @@ def _of_model(title: str, rows: Sequence[Row]) -> str:
             for row in rows
         ),
     )
-    return f"### {title}\n\n{rows[0]['metric']}, {rows[0]['MB before']:.2f} MB\n\n{table}"
+    metric, size = rows[0]["metric"], rows[0]["MB before"]
+    before = [row["metric before"] for row in rows if row.get("metric before") is not None]
+    # Without labels, the original agrees with itself.
+    original = (
+        f" {abs(before[0]):.4f} of the original" if before and round(before[0], 6) not in {0, 1} else ""
+    )
+    return f"### {title}\n\n{metric}{original}, {size:.2f} MB\n\n{table}"
 
 
 def _peer(verdict: str) -> str:

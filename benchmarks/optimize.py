@@ -1,21 +1,25 @@
 """`make bench-optimize`: `optimize` and every other tool, side by side on the same models, judged alike.
 
-What the tools make is kept in build/bench and made anew where its source changed; the judging is one run.
+What the tools make is kept in build/bench and made anew where its source changed; a model's judging is one
+run. Rows are written after each model, so that what ends early goes on where it was; a part leaves the rest.
 """
 
 import argparse
 import fnmatch
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.document import write_document, write_readme
+from benchmarks.document import OURS, TRAINED, write_document, write_readme
 from benchmarks.judge import Verdict, judge
 from benchmarks.models import MODELS, Case, Model
 from benchmarks.produce import Produced, by_optimize, by_tool, prepare
-from benchmarks.publish import show, write
-from benchmarks.tools import PACKAGES, TOOLS
+from benchmarks.publish import RESULTS, cpu, show, write
+from benchmarks.tools import PACKAGES, TOOLS, Tool
+from optimizer.evaluate import Scores
+from optimizer.measure import Latency
 
 _COLUMNS = (
     "model",
@@ -34,34 +38,79 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Print the table; write results/optimize.json and docs/benchmarks.md if all of it was asked for."""
+    """Print the table; write its rows into results/optimize.json, and the tables of the documents anew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only",
         default="*",
         metavar="MODEL/TOOL",
-        help="a pattern, as rec/nncf* or */optimize; nothing is written then",
+        help="a pattern, as rec/nncf*, */optimize or minilm/trained; other rows stay as they are",
     )
-    only = parser.parse_args().only
-    rows = [row for model in MODELS for row in _rows(model, only)]
+    parser.add_argument("--dry-run", action="store_true", help="show the table, and write nothing")
+    options = parser.parse_args()
+    if options.only != "*" and not options.dry_run and not kept_rows():
+        sys.exit("results/optimize.json is of another CPU: measure all of it, or say --dry-run with --only")
+    rows = []
+    for model in MODELS:
+        if found := _rows(model, options.only):
+            rows += found
+            if not options.dry_run:
+                _write(found)
     if not rows:
-        sys.exit(f"--only {only} fits nothing: models are {', '.join(model.name for model in MODELS)}")
+        names = ", ".join(model.name for model in MODELS)
+        sys.exit(f"--only {options.only} fits nothing: models are {names}")
     show("optimize", rows, _COLUMNS)
-    if only == "*":
-        versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
-        content = write("optimize", rows, versions)
-        write_document(content)
-        write_readme(content)
+
+
+def _write(rows: list[Row]) -> None:
+    versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
+    content = write("optimize", merged(kept_rows(), rows), versions)
+    write_document(content)
+    write_readme(content)
+
+
+def kept_rows() -> list[Row]:
+    """Those of results/optimize.json, if they are of such a machine: times of two do not compare."""
+    file = RESULTS / "optimize.json"
+    kept = json.loads(file.read_text()) if file.exists() else None
+    return list(kept["rows"]) if kept and kept["machine"]["cpu"] == cpu() else []
+
+
+def merged(kept: list[Row], rows: list[Row]) -> list[Row]:
+    """What was measured takes the place of what was kept of it; in the order in which all is run."""
+    names = [
+        (model.title, tool, asked)
+        for model in MODELS
+        for tool, asked in [
+            *((tool.title, "") for tool in _tools(model)),
+            *((_ours(case), case.title) for case in model.cases),
+        ]
+    ]
+    by_name = {(row["model"], row["tool"], row["asked"]): row for row in [*kept, *rows]}
+    return [by_name[name] for name in names if name in by_name]
+
+
+def _tools(model: Model) -> list[Tool]:
+    """Those that work on such a model."""
+    return [tool for tool in TOOLS if model.is_network and (model.torch or not tool.trains)]
+
+
+def _ours(case: Case) -> str:
+    return TRAINED if case.train else OURS
 
 
 def _rows(model: Model, only: str) -> list[Row]:
     """The rows of one model: the other tools, then `optimize` for each case."""
-    tools = [tool for tool in TOOLS if fnmatch.fnmatch(f"{model.name}/{tool.name}", only)]
-    cases = [case for case in model.cases if fnmatch.fnmatch(f"{model.name}/optimize", only)]
+    tools = [tool for tool in _tools(model) if fnmatch.fnmatch(f"{model.name}/{tool.name}", only)]
+    cases = [
+        case
+        for case in model.cases
+        if fnmatch.fnmatch(f"{model.name}/{'trained' if case.train else 'optimize'}", only)
+    ]
     if not tools and not cases:
         return []
     peers = {tool.title: by_tool(model, tool) for tool in tools}
-    ours = {_asked(case): by_optimize(model, case) for case in cases}
+    ours = {case.title: by_optimize(model, case) for case in cases}
     print(f"{model.title}: judging", file=sys.stderr)
     folder = prepare(model)
     produced = {**peers, **ours}
@@ -69,17 +118,39 @@ def _rows(model: Model, only: str) -> list[Row]:
     verdicts = judge(model, folder, files)
     before = (folder / "model.onnx").stat().st_size
     judged = {name: verdicts.get(name, Verdict(error=one.error)) for name, one in produced.items()}
-    known = {name: judged[name] for name in peers}
+    known = {**_kept_peers(model), **{name: judged[name] for name in peers}}
     rows = [_row(model, name, "", peers[name], judged[name]) for name in peers]
     for case in cases:
-        asked = _asked(case)
-        beaten = {"beats best peer": compare(judged[asked], known, case, before)}
-        rows.append({**_row(model, "coldpress optimize", asked, ours[asked], judged[asked]), **beaten})
+        made = judged[case.title]
+        beaten = {"beats best peer": compare(made, known, case, before)}
+        rows.append({**_row(model, _ours(case), case.title, ours[case.title], made), **beaten})
     return [{**row, "MB before": before / 1e6} for row in rows]
 
 
-def _asked(case: Case) -> str:
-    return f"{case.objective}, {case.bound}, {case.target}"
+def _kept_peers(model: Model) -> dict[str, Verdict]:
+    """What an earlier run measured of the others."""
+    rows = [row for row in kept_rows() if row["model"] == model.title and not row["asked"]]
+    return {row["tool"]: _verdict(row) for row in rows}
+
+
+def _verdict(row: Row) -> Verdict:
+    if row["drop"] is None:
+        return Verdict(error=row["error"])
+    low, high = row["drop interval"]
+    before = row.get("metric before", 1.0)
+    scores = Scores(
+        before=before,
+        after=before - row["drop"],
+        drop=row["drop"],
+        low=low,
+        high=high,
+        error=0,
+        samples=row["samples"],
+    )
+    low, high = row["speed-up interval"]
+    ms = row["ms before"]
+    latency = Latency(ms=ms / row["speed-up"], original_ms=ms, ratio=row["speed-up"], low=low, high=high)
+    return Verdict(scores=scores, latency=latency, size=round(row["MB"] * 1e6))
 
 
 def _row(model: Model, tool: str, asked: str, produced: Produced, verdict: Verdict) -> Row:
@@ -89,6 +160,7 @@ def _row(model: Model, tool: str, asked: str, produced: Produced, verdict: Verdi
     return {
         "model": model.title,
         "metric": model.metric.rpartition(":")[2],
+        "metric before": scores.before if scores else None,
         "tool": tool,
         "asked": asked,
         "drop": scores.drop if scores else None,

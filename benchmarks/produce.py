@@ -42,12 +42,13 @@ class Produced(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(model: Model) -> Path:
     """The folder with the model and its samples."""
     folder = BENCH / "models" / model.name
-    script = ROOT / "benchmarks" / "models" / f"{model.name}.py"
+    name = model.script or model.name
+    script = ROOT / "benchmarks" / "models" / f"{name}.py"
 
     def make() -> None:
         print(f"{model.title}: the model and its samples", file=sys.stderr)
         python = str(python_of(model.environment))
-        command = [python, "-m", f"benchmarks.models.{model.name}", str(folder)]
+        command = [python, "-m", f"benchmarks.models.{name}", str(folder)]
         subprocess.run(command, check=True, cwd=ROOT)
 
     key = _hash(script.read_bytes(), (ROOT / "benchmarks" / "samples.py").read_bytes())
@@ -86,6 +87,8 @@ def by_tool(model: Model, tool: Tool) -> Produced:
         "metric": model.metric,
         "output": model.output,
         "bound": model.cases[0].bound,
+        "torch": model.torch,
+        "seconds": model.seconds,
     }
     key = _hash(
         _read(data / "key"), given.name, script.read_bytes(), tool.variant, PACKAGES[tool.environment], about
@@ -96,7 +99,8 @@ def by_tool(model: Model, tool: Tool) -> Produced:
         target = folder / "model.onnx"
         command = [str(python_of(tool.environment)), "-m", f"benchmarks.tools.{tool.script}"]
         command += [str(given), str(data), str(target), str(folder / "task.json"), tool.variant]
-        error, seconds = run_tool(command, folder / "log.txt")
+        limit_s = LIMIT_S + (model.seconds if tool.trains else 0)
+        error, seconds = run_tool(command, folder / "log.txt", limit_s)
         if not error and not target.exists():
             error = "it exits 0 and writes no model"
         return Produced(model="" if error else str(target), error=error, seconds=seconds)
@@ -108,16 +112,19 @@ def by_optimize(model: Model, case: Case) -> Produced:
     """What `optimize` makes of it. The cases of a model share a folder, and so what was measured."""
     data = prepare(model)
     out = BENCH / "optimize" / model.name
-    folder = out / f"{case.target}-{case.objective}-{case.bound}"
+    folder = out / case.title.replace(", ", "-").replace(" ", "-")
     key = _hash(_read(data / "key"), code_version(), msgspec.json.encode(case), model.metric, model.output)
 
     def make() -> Produced:
         command = [str(Path(sys.executable).with_name("optimize")), str(data / "model.onnx"), "--json"]
-        command += [f"--calibration={data / 'calibration'}", f"--evaluation={data / 'evaluation'}"]
+        calibration = data / ("training" if case.train else "calibration")
+        command += [f"--calibration={calibration}", f"--evaluation={data / 'evaluation'}"]
         command += ["--metric", model.metric, f"--max-drop={case.bound}", f"--objective={case.objective}"]
         command += [f"--target={case.target}"]
         command += [f"--name={model.name}", f"--out={out}", f"--measurements={out / 'measured'}"]
         command += [f"--output={model.output}"] if model.output else []
+        command += [f"--train={case.train}"] if case.train else []
+        command += [f"--student={case.student}"] if case.student else []
         error, seconds = run_tool(command, folder / "log.txt", limit_s=None)
         if error:
             return Produced(error=error, seconds=seconds)
@@ -125,9 +132,7 @@ def by_optimize(model: Model, case: Case) -> Produced:
         served = json.loads((Path(result["bundle"]) / "manifest.json").read_text())["serve"]
         return Produced(model=str(Path(result["bundle"]) / served), seconds=seconds, passes=result["passes"])
 
-    return _cached(
-        folder, key, f"{model.title}: optimize, {case.objective}, {case.bound}, {case.target}", make
-    )
+    return _cached(folder, key, f"{model.title}: optimize, {case.title}", make)
 
 
 def _cached(folder: Path, key: str, title: str, make: Callable[[], Produced]) -> Produced:

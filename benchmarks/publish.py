@@ -41,7 +41,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def write(name: str, rows: Sequence[Row], versions: Mapping[str, str]) -> dict[str, Any]:
     """Write rows, machine and versions to results/NAME.json; the content."""
     machine = {
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -78,7 +78,8 @@ def replace(target: Path, text: str) -> None:
     partial.replace(target)
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """This machine's, as results name it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     has_vnni = any("vnni" in line for line in lines if line.startswith("flags"))

@@ -1,6 +1,7 @@
 """Sets of samples: folders of ``.npz``, one a sample; needs numpy only, so that every tool can read them."""
 
 import itertools
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ def write_sets(folder: Path, samples: Iterable[Mapping[str, Array]], counts: Map
             written += 1
         if written < counts[name]:
             raise SystemExit(f"{folder.name}: {written} samples for {name}, but {counts[name]} are needed.")
+
+
+def write_training(folder: Path, more: Iterable[Mapping[str, Array]]) -> None:
+    """The set ``training``: the calibration set and these; for what trains."""
+    target = folder / "training"
+    shutil.copytree(folder / "calibration", target)
+    for number, sample in enumerate(more):
+        np.savez(target / f"more-{number:05}.npz", **sample)  # type: ignore[arg-type]  # as above
 
 
 def read_set(folder: Path) -> Iterator[dict[str, Array]]:

@@ -11,16 +11,33 @@ _TARGETS = ("x86_64-vnni", "x86_64")
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to ask of `optimize`."""
+    """One thing to ask of `optimize`.
+
+    ``train``: seconds, for which it gets the set ``training`` to calibrate on; ``student``: of which kind.
+    """
 
     bound: float
     objective: str = "latency"
     target: str = _TARGETS[0]
+    train: int = 0
+    student: str = ""
+
+    @property
+    def title(self) -> str:
+        """As the tables name it."""
+        parts = [self.objective, str(self.bound), self.target]
+        parts += [f"{self.student} student"] if self.student else []
+        return ", ".join([*parts, *([f"trained {self.train} s"] if self.train else [])])
 
 
 @dataclass(frozen=True)
 class Model:
-    """``environment`` is the virtual environment (environments.py) that its script needs."""
+    """``environment`` is the virtual environment (environments.py) that its script needs.
+
+    ``questions`` are asked of each target, ``also`` of its own one. ``script``: one that several share.
+    Other tools get what ``is_network``; those that train also ``torch``, a ``module:factory`` of the same,
+    beside which ``smaller`` makes a student for those that want one.
+    """
 
     name: str
     title: str
@@ -29,15 +46,31 @@ class Model:
     environment: str = "project"
     output: str | None = None
     transformer: bool = False
+    also: tuple[Case, ...] = ()
+    script: str = ""
+    is_network: bool = True
+    torch: str = ""
 
     @property
     def cases(self) -> tuple[Case, ...]:
-        """What is asked, of each target."""
-        return tuple(replace(case, target=target) for target in _TARGETS for case in self.questions)
+        """All that is asked; what trains last."""
+        asked = (replace(case, target=target) for target in _TARGETS for case in self.questions)
+        return (*asked, *self.also)
+
+    @property
+    def seconds(self) -> int:
+        """The longest that training may take, ours and others'."""
+        return max((case.train for case in self.cases), default=0)
 
 
 MODELS = (
-    Model("rec", "PP-OCRv4 rec", "agreement", (Case(0.01), Case(0.016), Case(0.01, "size"))),
+    Model(
+        "rec",
+        "PP-OCRv4 rec",
+        "agreement",
+        (Case(0.01), Case(0.016), Case(0.01, "size")),
+        also=(Case(0.01, train=600),),
+    ),
     Model(
         "minilm",
         "all-MiniLM-L6-v2",
@@ -45,6 +78,20 @@ MODELS = (
         (Case(0.001), Case(0.005), Case(0.005, "size")),
         environment="minilm",
         transformer=True,
+        # The wider bounds are what a quarter of the feed-forward neurons, and half of them, cost.
+        also=(Case(0.015), Case(0.035), Case(0.015, train=1800), Case(0.035, train=1800)),
+        torch="benchmarks.models.minilm:make",
+    ),
+    Model(
+        "packages",
+        "MiniLM and a head, docstrings",
+        "accuracy",
+        (Case(0.01),),
+        transformer=True,
+        also=(
+            Case(0.01, target=_TARGETS[1], train=600, student="static"),
+            Case(0.01, "size", target=_TARGETS[1], train=600, student="static"),
+        ),
     ),
     Model("det", "PP-OCRv4 det", "iou", (Case(0.02),)),
     Model("vad", "Silero VAD (LSTM)", "mae", (Case(0.01),), environment="models", output="speech_probs"),
@@ -63,6 +110,32 @@ MODELS = (
         "benchmarks.models.recommender:overlap",
         (Case(0.02),),
         environment="minilm",
+    ),
+    Model(
+        "digits",
+        "convolutions, digits",
+        "accuracy",
+        (Case(0.01),),
+        also=(Case(0.01, train=120),),
+        torch="benchmarks.models.digits:make",
+    ),
+    *(
+        Model(
+            f"{kind}-{rows}",
+            f"{title}, {rows} {'row' if rows == 1 else 'rows'}",
+            metric,
+            (),
+            environment="trees",
+            output=output,
+            also=(Case(bound, target=_TARGETS[1]),),
+            script="trees",
+            is_network=False,
+        )
+        for kind, title, metric, output, bound in (
+            ("boosting", "gradient boosting, diamonds", "rmse", "variable", 0.005),
+            ("forest", "random forest, diamonds", "accuracy", "probabilities", 0.01),
+        )
+        for rows in (1, 100)
     ),
 )
 

@@ -6,12 +6,13 @@ Metric: the share of time steps whose best character is the original's; an all-b
 Usage: python -m benchmarks.models.rec FOLDER
 """
 
+import itertools
 import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.samples import Array, write_sets
+from benchmarks.samples import Array, write_sets, write_training
 from examples.ocr.lines import draw_text, random_text, to_tensor
 from scripts.from_wheel import take
 
@@ -20,11 +21,12 @@ def main(folder: Path) -> None:
     """Write the model and the sets."""
     member = "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"
     take("rapidocr-onnxruntime", member, folder / "model.onnx")
-    write_sets(folder, _lines(), {"calibration": 128, "evaluation": 800, "report": 600})
+    write_sets(folder, _lines(11), {"calibration": 128, "evaluation": 800, "report": 600})
+    write_training(folder, itertools.islice(_lines(13), 900))
 
 
-def _lines() -> Iterator[dict[str, Array]]:
-    dice = random.Random(11)
+def _lines(seed: int) -> Iterator[dict[str, Array]]:
+    dice = random.Random(seed)
     while True:
         yield {"x": to_tensor(draw_text(random_text(dice), dice))}
 

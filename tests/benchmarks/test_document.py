@@ -52,3 +52,17 @@ def test_the_readme_has_each_model_at_the_default_target(tmp_path, monkeypatch):
         "| toy | cosine, 0.02 | 0.0123 [0.0100, 0.0200] | 1.50x | 2.00 → 0.50 | peer, 1.5x |"
     ]
     assert "old figures" not in lines
+
+
+def test_trained_rows_are_ours_and_a_labelled_metric_has_the_originals_value(tmp_path, monkeypatch):
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"# Kept\n\n{benchmarks.document._MARKER}\n")
+    monkeypatch.setattr(benchmarks.document, "_DOCUMENT", page)
+    trained = {**FIGURES, **OURS, "tool": "coldpress optimize, trained", "metric before": 0.6909}
+    trained["asked"] = "latency, 0.02, x86_64, trained 600 s"
+    machine = {"cpu": "a CPU", "cores": 2, "python": "3.11"}
+    write_document({"rows": [{**FIGURES, "tool": "peer"}, trained], "machine": machine, "versions": {}})
+    text = page.read_text()
+    assert "| toy | latency, 0.02, x86_64, trained 600 s | cosine | 0.0123 |" in text
+    assert "| **latency, 0.02, x86_64, trained 600 s** | 0.0123 |" in text
+    assert "cosine 0.6909 of the original, 2.00 MB" in text

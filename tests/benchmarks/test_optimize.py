@@ -1,10 +1,13 @@
 """Which of two tools the table says is better."""
 
+import json
+
 import pytest
 
+import benchmarks.optimize
 from benchmarks.judge import Verdict
-from benchmarks.models import Case
-from benchmarks.optimize import compare
+from benchmarks.models import MODELS, Case
+from benchmarks.optimize import compare, kept_rows, merged
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
 
@@ -46,3 +49,46 @@ def test_the_faster_within_the_bound(ours, peer, expected):
 )
 def test_the_smaller_that_is_not_slower(ours, peer, expected):
     assert compare(ours, {"peer": peer}, Case(0.01, "size"), ORIGINAL_SIZE) == expected
+
+
+def row(model, tool, asked, drop):
+    return {"model": model.title, "tool": tool, "asked": asked, "drop": drop}
+
+
+def test_a_part_of_the_table_leaves_the_other_rows_where_they_are():
+    rec, minilm = MODELS[0], next(model for model in MODELS if model.name == "minilm")
+    trained = next(case for case in minilm.cases if case.train)
+    untrained = minilm.cases[0]
+    kept = [
+        row(rec, "NNCF quantize", "", 0.1),
+        row(minilm, "NNCF quantize", "", 0.2),
+        row(minilm, "coldpress optimize", untrained.title, 0.3),
+    ]
+    new = [
+        row(minilm, "coldpress optimize, trained", trained.title, 0.4),
+        row(minilm, "NNCF quantize", "", 0.5),
+    ]
+    assert [(one["tool"], one["drop"]) for one in merged(kept, new)] == [
+        ("NNCF quantize", 0.1),
+        ("NNCF quantize", 0.5),
+        ("coldpress optimize", 0.3),
+        ("coldpress optimize, trained", 0.4),
+    ]
+
+
+def test_what_is_no_longer_asked_goes():
+    assert merged([row(MODELS[0], "coldpress optimize", "latency, 0.9, x86_64", 0.1)], []) == []
+
+
+def test_rows_of_another_cpu_are_not_mixed_in(tmp_path, monkeypatch):
+    results = {"rows": [row(MODELS[0], "NNCF quantize", "", 0.1)], "machine": {"cpu": "another"}}
+    (tmp_path / "optimize.json").write_text(json.dumps(results))
+    monkeypatch.setattr(benchmarks.optimize, "RESULTS", tmp_path)
+    assert kept_rows() == []
+    monkeypatch.setattr(benchmarks.optimize, "cpu", lambda: "another")
+    assert kept_rows() == results["rows"]
+
+
+def test_every_case_of_a_model_has_a_name_of_its_own():
+    for model in MODELS:
+        assert len({case.title for case in model.cases}) == len(model.cases)
