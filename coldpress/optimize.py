@@ -93,45 +93,126 @@ def _parser() -> argparse.ArgumentParser:
         description="Press a trained model: smaller and faster within a bound that is measured, as a bundle.",
         epilog="Exit status: 0 a bundle was written; 2 the input was wrong; 130 interrupted.",
     )
-    add = parser.add_argument
-    data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays; "
-    data += "of a model with a tokenizer also texts: .txt, .jsonl, .csv"
-    add(
+    _add_model(parser)
+    _add_data(parser.add_argument_group("data and bound"))
+    _add_choice(parser.add_argument_group("what is chosen"))
+    _add_time(parser.add_argument_group("time and training"))
+    _add_result(parser.add_argument_group("result"))
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "model",
         help="the trained model: an .onnx file, or one of another framework (docs/sources.md); or a bundle "
         "in the registry, hub://NAME[:VERSION|@LABEL]: "
         "its original is pressed, or its pressed model where that is not there",
     )
     add_bucket_argument(parser)
-    add(
+    parser.add_argument(
         "--state-dict",
         type=Path,
         metavar="FILE",
         help="the weights of a module:factory: .safetensors, or a .pt of tensors alone",
     )
-    add(
+    parser.add_argument(
         "--trust-pickle",
         action="store_true",
-        help="read models that are pickles (.pkl, .joblib, .pt), which run whatever code is in them",
+        help="read what may run code: pickles (.pkl, .joblib, .pt), Keras files with a Lambda layer",
     )
-    add("--calibration", required=True, metavar="DATA", help=f"inputs to take ranges from: {data}")
-    add(
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    data = "an .npz, a folder of .npz (one sample each), or module:function that yields dicts of arrays; "
+    data += "of a model with a tokenizer also texts: .txt, .jsonl, .csv"
+    group.add_argument(
+        "--calibration", required=True, metavar="DATA", help=f"inputs to take ranges from: {data}"
+    )
+    group.add_argument(
         "--evaluation",
         required=True,
         metavar="DATA",
-        help="inputs to measure on, with 'labels' if there are any",
+        help="other inputs to measure on, with 'labels' if there are any",
     )
-    add(
+    group.add_argument(
         "--metric",
         help="a name or module:function(outputs, labels); larger is better "
         "(default: accuracy with labels, else agreement with the original)",
     )
-    add(
+    group.add_argument(
         "--output",
         help="the model output that the metric sees (default: the first with labels, else the worst of all)",
     )
-    add("--max-drop", required=True, type=float, help="the largest allowed drop of the metric, absolute")
-    add(
+    group.add_argument(
+        "--max-drop",
+        required=True,
+        type=float,
+        metavar="DROP",
+        help="the largest allowed drop of the metric, absolute",
+    )
+    group.add_argument(
+        "--confidence",
+        type=float,
+        metavar="LEVEL",
+        help="let the end of the drop's confidence interval of this level, 0.95 for example, be within the "
+        "bound (default: the drop itself)",
+    )
+
+
+def _add_choice(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--objective",
+        choices=("latency", "size", "cold-start"),
+        default="latency",
+        help="the fastest within the bound; the smallest that is not slower; or the one that is soonest from "
+        "its file to its first answer (default: %(default)s)",
+    )
+    group.add_argument(
+        "--target",
+        choices=("x86_64", "x86_64-vnni", "arm64"),
+        default="x86_64",
+        help="the CPU that serves: x86_64 is AVX2, as Lambda promises (default: %(default)s)",
+    )
+
+
+def _add_time(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--time-budget",
+        type=float,
+        metavar="SECONDS",
+        help="begin no further candidate after this time, of which --train is a part (default: 210, "
+        "and --train beside)",
+    )
+    group.add_argument(
+        "--train",
+        type=int,
+        metavar="SECONDS",
+        default=0,
+        help="after the search, train for so long against the original's outputs: a pruned model where the "
+        "bound permits one, and the best int8 form; each counts only if it is better (needs torch)",
+    )
+    group.add_argument(
+        "--student",
+        metavar="KIND",
+        help="spend --train on another network with the same inputs and outputs instead, which learns from "
+        "the original's answers: static (a vector for each token, for texts), mlp or linear (for tables), or "
+        "module:factory of a torch module",
+    )
+    group.add_argument(
+        "--labels-weight",
+        type=float,
+        metavar="WEIGHT",
+        default=0.0,
+        help="while the int8 form is trained, let labels in the calibration data count so much beside the "
+        "original's outputs (default: 0)",
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the halves of --evaluation, and all else that is by chance"
+    )
+
+
+def _add_result(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "-o",
         "--out",
         required=True,
@@ -139,7 +220,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the bundle goes to FOLDER/NAME/DIGEST",
     )
-    add(
+    group.add_argument("--name", help="the model's name in URLs (default: the bundle's, or the file's name)")
+    group.add_argument(
+        "--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle"
+    )
+    group.add_argument(
         "--measurements",
         type=Path,
         metavar="FOLDER",
@@ -147,53 +232,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what was measured is kept here, and taken from here by every run with the same inputs; "
         "another folder measures anew (default: %(default)s)",
     )
-    add("--name", help="the model's name in URLs (default: the bundle's, or from the file's name)")
-    add("--objective", choices=("latency", "size", "cold-start"), default="latency")
-    add(
-        "--target",
-        choices=("x86_64", "x86_64-vnni", "arm64"),
-        default="x86_64",
-        help="the CPU that serves: x86_64 is AVX2, as Lambda promises (default: %(default)s)",
-    )
-    add(
-        "--confidence",
-        type=float,
-        metavar="LEVEL",
-        help="let the end of the drop's confidence interval of this level, 0.95 for example, be within the "
-        "bound (default: the drop itself)",
-    )
-    add(
-        "--time-budget",
-        type=float,
-        metavar="SECONDS",
-        help="begin no further candidate after this time (default: 210)",
-    )
-    add(
-        "--train",
-        type=int,
-        metavar="SECONDS",
-        default=0,
-        help="then train the best int8 form against the original's outputs for so long, and take it if it is "
-        "better (needs torch)",
-    )
-    add(
-        "--student",
-        metavar="KIND",
-        help="spend --train on another network with the same inputs and outputs, which learns from the "
-        "original's answers: static (a vector for each token, for texts), mlp or linear (for tables), or "
-        "module:factory of a torch module",
-    )
-    add(
-        "--labels-weight",
-        type=float,
-        metavar="WEIGHT",
-        default=0.0,
-        help="while training, let labels in the calibration data count so much beside the original's outputs",
-    )
-    add("--class-labels", type=Path, metavar="FILE", help="names of the classes, one a line, for the bundle")
-    add("--seed", type=int, default=0)
-    add("--json", action="store_true", help="print one JSON object")
-    return parser
+    group.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
@@ -217,7 +256,7 @@ def _options(
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
     _check_training(arguments)
     if arguments.student:
-        _check_student(arguments.student, arguments.train)
+        _check_student(arguments.student, arguments.train, arguments.labels_weight)
     if arguments.confidence is not None and not 0 < arguments.confidence < 1:
         raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
@@ -247,9 +286,14 @@ def _options(
     )
 
 
-def _check_student(kind: str, seconds: int) -> None:
+def _check_student(kind: str, seconds: int, labels_weight: float) -> None:
     if not seconds:
         raise InputError("--student learns for --train SECONDS: give them, 600 for example.")
+    if labels_weight:
+        raise InputError(
+            "--labels-weight has no effect with --student, which learns from the original's answers alone: "
+            "leave one of them out."
+        )
     if ":" not in kind and kind not in KINDS:
         raise InputError(f"--student {kind} is none of {', '.join(KINDS)}, nor a module:factory: name one.")
     if find_spec("onnxscript") is None:
