@@ -8,11 +8,16 @@ which a few samples cannot tell much about.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import onnx
 import onnx_ir as ir
+import torch
 
+from optimizer.runtime import Feeds
+from optimizer.train.batches import Batch, Teacher, error
 from optimizer.train.interpreter import Interpreter
 
 _MOST_BLOCKS = 12
+_ALIKE = 0.5  # of the variance
 _MOST_VALUES = 3  # that may flow across a cut
 _SHAPES = ("Shape", "Size")  # through which nothing is learned
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger", "MatMulIntegerToFloat")
@@ -43,6 +48,25 @@ def blocks_of(interpreter: Interpreter, teacher: Collection[str], most: int = _M
             blocks.append(Block(start, stop, cuts[stop]))
             start = stop
     return [*blocks, Block(start, len(nodes), tuple(interpreter.outputs))]
+
+
+@torch.no_grad()
+def shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: Feeds) -> set[str]:
+    """Values that both graphs have, by name; one sample confirms it, as a pass may move what it names."""
+    theirs = {name for node in onnx.load_model_from_string(original).graph.node for name in node.output}
+    ours = [str(value.name) for node in interpreter.nodes for value in node.outputs]
+    names = [name for name in ours if name in theirs]
+    batch = Batch((feeds,))
+    values = batch.feeds
+    interpreter.run(values, 0, len(interpreter.nodes), keep=names)
+    (wanted,) = teacher.values(names, [batch])
+    return {
+        name
+        for name in names
+        if values[name].shape == wanted[name].shape
+        and values[name].is_floating_point()
+        and float(error(values[name], wanted[name])) <= _ALIKE
+    }
 
 
 def _cuts(interpreter: Interpreter, teacher: Collection[str]) -> dict[int, tuple[str, ...]]:

@@ -16,16 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bundle.arrays import load_npz
-from bundle.errors import InvalidBundle
 from optimizer.runtime import Feeds
 from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, error, split
-from optimizer.train.blocks import Block, blocks_of
+from optimizer.train.blocks import Block, blocks_of, shared
+from optimizer.train.checkpoint import read_checkpoint, write_checkpoint
 from optimizer.train.distil import error_of_answers
 from optimizer.train.errors import CannotTrain
 from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
+from optimizer.train.memory import keep_memory
 from optimizer.train.reconstruct import through
-from optimizer.train.training import keep_memory, shared, write_checkpoint
 from optimizer.train.write import written
 
 Tell = Callable[[str], None]
@@ -256,12 +255,7 @@ def _save(task: _Task, state: _State, path: Path | None) -> None:
 
 def _load(task: _Task, path: Path | None, key: str) -> _State | None:
     """Where an earlier run of the same was stopped; its parameters are put in."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        arrays = load_npz(path)
-    except InvalidBundle:
-        return None
+    arrays = read_checkpoint(path)
     figures = [str(figure) for figure in arrays.get(_FIGURES, np.array([""]))]
     if figures[0] != key:
         return None

@@ -1,9 +1,6 @@
 """Training of a quantised graph against the float one: blocks first, then all of it, where that gains."""
 
-import ctypes
-import gc
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
-from bundle.arrays import load_npz
-from bundle.errors import InvalidBundle
 from optimizer.data import Sample, hash_samples
-from optimizer.runtime import Array, Feeds
-from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, error, split
-from optimizer.train.blocks import Block, blocks_of
+from optimizer.runtime import Array
+from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, split
+from optimizer.train.blocks import Block, blocks_of, shared
+from optimizer.train.checkpoint import read_checkpoint, write_checkpoint
 from optimizer.train.distil import Held, Look, Metric, answers_of, distil
 from optimizer.train.errors import CannotTrain
 from optimizer.train.goal import goal_of
 from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
+from optimizer.train.memory import give_back_memory, keep_memory
 from optimizer.train.reconstruct import State, advance, reconstruct
 from optimizer.train.schedule import Moved, Schedule
 from optimizer.train.write import written
@@ -31,12 +27,9 @@ from optimizer.train.write import written
 Tell = Callable[[str], None]
 
 _BATCH = 8
-_ALIKE = 0.5  # of the variance
 _CHECKED = 2  # samples on which the float graph is compared with ONNX Runtime
 _TRIAL, _TRIED = 0.1, 3  # of the time, and blocks at least, after which training that gained nothing ends
 _DONE = "blocks done"  # in a checkpoint, beside the parameters' names
-# glibc's mallopt: large tensors come from a heap that is kept, not from the kernel each time.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _LARGEST_MMAP, _NEVER = -3, -1, 32 * 1024**2, 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -219,25 +212,6 @@ def _sentence(moved: Moved) -> str:
     return f"{change}, {moved.updates} updates"
 
 
-@torch.no_grad()
-def shared(interpreter: Interpreter, teacher: Teacher, original: bytes, feeds: Feeds) -> set[str]:
-    """Values that both graphs have, by name; one sample confirms it, as a pass may move what it names."""
-    theirs = {name for node in onnx.load_model_from_string(original).graph.node for name in node.output}
-    ours = [str(value.name) for node in interpreter.nodes for value in node.outputs]
-    names = [name for name in ours if name in theirs]
-    batch = Batch((feeds,))
-    values = batch.feeds
-    interpreter.run(values, 0, len(interpreter.nodes), keep=names)
-    (wanted,) = teacher.values(names, [batch])
-    return {
-        name
-        for name in names
-        if values[name].shape == wanted[name].shape
-        and values[name].is_floating_point()
-        and float(error(values[name], wanted[name])) <= _ALIKE
-    }
-
-
 def _key(quantised: bytes, samples: Sequence[Sample], settings: Settings) -> str:
     """Of all that a checkpoint depends on."""
     how = replace(settings, until=0, checkpoint=None, metric=None)
@@ -255,45 +229,13 @@ def _save(interpreter: Interpreter, path: Path | None, key: str, done: int) -> N
     write_checkpoint(path, arrays)
 
 
-def write_checkpoint(path: Path, arrays: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 @torch.no_grad()
 def _load(interpreter: Interpreter, path: Path | None, key: str) -> int:
     """How many blocks an earlier run did, whose parameters are put in."""
-    if path is None or not path.is_file():
-        return 0
-    try:
-        arrays = load_npz(path)
-    except InvalidBundle:
-        return 0
+    arrays = read_checkpoint(path)
     found, done = map(str, arrays.pop(_DONE, np.array(["", "0"])))
     if found != key:
         return 0
     for name, steps in arrays.items():
         interpreter.known[name].steps.copy_(torch.from_numpy(steps))
     return int(done)
-
-
-def keep_memory() -> None:
-    """Training makes and frees large tensors all the time. Other C libraries are left as they are."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)
-        mallopt(_TRIM_THRESHOLD, _NEVER)
-
-
-def give_back_memory() -> None:
-    """Undo what ``keep_memory`` keeps, for whoever comes next."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
