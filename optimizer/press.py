@@ -171,7 +171,7 @@ def _bundle(
         rejected=candidates.rejected,
         chosen=chosen,
         verified=verified,
-        layers=work.load(layers_file(chosen.plan.base), LayerTable),
+        layers=work.load(layers_file(chosen.plan.base, options.objective), LayerTable),
         search=_circumstances(job),
         command=options.command,
         calibration_samples=len(job.calibration),

@@ -51,15 +51,18 @@ class LayerTable(msgspec.Struct, frozen=True):
     rows: list[LayerFigures]
 
 
-def layers_file(base: str) -> str:
+def layers_file(base: str, objective: Objective) -> str:
     """Where the table of a float graph is kept."""
-    return f"{base}.layers"
+    return f"{base}.size.layers" if objective == "size" else f"{base}.layers"
 
 
 def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> LayerTable:
     """Time, size and error of every layer under every treatment that it can have."""
     base = builder.base(changes)
-    treatable = base.treatable
+    treatable = {
+        layer: [one for one in choices if one != _FOR_SIZE or job.options.objective == "size"]
+        for layer, choices in base.treatable.items()
+    }
     feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
     graph = onnx.load_model_from_string(base.data).graph
     known = {output for node in graph.node for output in node.output}
@@ -118,8 +121,6 @@ def layer_options(
     floats = {row.layer: row.size_bytes for row in table.rows if row.treatment is None}
     options: dict[str, dict[Choice, tuple[float, float]]] = {}
     for row in even(table.rows):
-        if row.treatment == _FOR_SIZE and objective != "size":
-            continue
         size = row.size_bytes
         if objective != "size" and row.treatment in _STORED:
             size = (size + floats[row.layer]) / 2

@@ -1,6 +1,7 @@
 """A move of the search: fewer channels, neurons and heads, trained back towards the original's answers."""
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 
@@ -74,7 +75,7 @@ class _Pruning:
 
     def most_within_reach(self) -> tuple[str, bytes] | None:
         """The smallest graph whose drop, before it is trained, training may bring within the bound."""
-        job, drop = self._job, 0.0
+        job, drop = self._job, math.nan
         for word, share in _SHARES.items():
             path = job.work.path(f"pruned-{word}-{self._key}.float")
             data = path.read_bytes() if path.exists() else self._pruned(share)
@@ -86,7 +87,10 @@ class _Pruning:
             job.tell(f"pruning, {word} gone: drop {drop:.4f} untrained")
             if drop <= _WITHIN_REACH * job.options.max_drop:
                 return word, data
-        job.tell(f"pruning is left out: even an eighth gone costs {drop:.2g}, too far from the bound")
+        if math.isnan(drop):
+            job.tell("pruning is left out: the groups are too small, or layers read NaN or infinity")
+        else:
+            job.tell(f"pruning is left out: even an eighth gone costs {drop:.2g}, too far from the bound")
         return None
 
     def _pruned(self, share: float) -> bytes | None:

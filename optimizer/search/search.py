@@ -71,7 +71,7 @@ def _treat(job: Job, candidates: Candidates, builder: Builder, spent: float) -> 
     if not base.treatable:
         return
     base.ranges = _ranges(job, builder, base)
-    name = layers_file(builder.name)
+    name = layers_file(builder.name, job.options.objective)
     table = job.work.load(name, LayerTable)
     if table is None:
         job.tell(f"trying: the {len(base.treatable)} layers one by one")

@@ -1,3 +1,8 @@
+import numpy as np
+import onnx
+import pytest
+
+from optimizer.press import Options, press
 from optimizer.search.layers import LayerFigures, LayerTable, layer_options
 
 
@@ -28,3 +33,29 @@ def test_times_that_cannot_be_told_apart_are_the_same():
         ("b", None): 0.0085,
         ("b", "dynamic"): 0.0085,
     }
+
+
+@pytest.mark.parametrize("objective", ["latency", "size", "cold-start"])
+def test_sixteen_values_are_tried_for_size_only(objective, make, rng, tmp_path):
+    weights = {"w": rng.normal(size=(64, 64)), "v": rng.normal(size=(64, 64))}
+    text = "g (float[n, 64] x) => (float[n, 64] y) { a = MatMul (x, w) b = Relu (a) y = MatMul (b, v) }"
+    onnx.save(
+        make(text, **{name: array.astype(np.float32) for name, array in weights.items()}), tmp_path / "m.onnx"
+    )
+    np.savez(tmp_path / "data.npz", x=rng.normal(size=(24, 64)).astype(np.float32))
+    pressed = press(
+        Options(
+            model=tmp_path / "m.onnx",
+            calibration=str(tmp_path / "data.npz"),
+            evaluation=str(tmp_path / "data.npz"),
+            out=tmp_path / "bundles",
+            measurements=tmp_path / "measurements",
+            name="m",
+            metric="cosine",
+            max_drop=0.05,
+            objective=objective,
+        ),
+        lambda _line: None,
+    )
+    report = (pressed.folder / "report.html").read_text()
+    assert ("16 values" in report) == (objective == "size")

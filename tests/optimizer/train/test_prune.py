@@ -141,9 +141,8 @@ def optimize(tmp_path: Path) -> Optimize:
             out=tmp_path / "bundles",
             measurements=tmp_path / "measurements",
             name="model",
-            metric="cosine",
             time_budget=200,
-            **more,
+            **({"metric": "cosine"} | more),
         )
         return press(options, lines.append), lines
 
@@ -171,3 +170,14 @@ def test_a_graph_of_which_nothing_can_go_says_so(optimize, make):
     _, lines = optimize(plain, max_drop=0.01, train=1)
     (line,) = [line for line in lines if line.startswith("pruning")]
     assert line == "pruning is left out: no channels, neurons or heads of this graph can go without others"
+
+
+def test_a_graph_that_gives_nan_is_not_too_far_from_the_bound(optimize, make):
+    text = """g (float[n, 16, 64] x) => (float[n, 16, 16] y) {
+        a = MatMul (x, w) b = Log (a) y = MatMul (b, v) }"""
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.normal(size=(64, 64)), "v": rng.normal(size=(64, 16))}
+    broken = make(text, **{name: array.astype(np.float32) for name, array in weights.items()})
+    _, lines = optimize(broken, max_drop=0.01, train=1, metric="agreement")
+    (line,) = [line for line in lines if line.startswith("pruning")]
+    assert line == "pruning is left out: the groups are too small, or layers read NaN or infinity"
