@@ -25,6 +25,7 @@ from optimizer.train.errors import CannotTrain
 from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
 from optimizer.train.memory import keep_memory
 from optimizer.train.reconstruct import through
+from optimizer.train.schedule import set_steps
 from optimizer.train.write import written
 
 Tell = Callable[[str], None]
@@ -130,6 +131,10 @@ class _Task:
         """All, each in steps of its own."""
         return [one.steps for one in self.interpreter.known.values()]
 
+    def put(self, values: Sequence[Tensor]) -> None:
+        """Put the parameters there."""
+        set_steps(list(self.interpreter.known.values()), values)
+
     def batches(self, seed: int) -> Iterator[Batch]:
         """Samples in an order by chance, again and again, in batches of equal shapes."""
         dice = np.random.default_rng(seed)
@@ -190,7 +195,7 @@ def _best_rate(task: _Task, settings: Settings, before: float, tell: Tell) -> fl
         trial = _State("", rate, before)
         _train(task, trial, replace(settings, until=until, updates=settings.updates // 8, checkpoint=None))
         errors[rate] = trial.least
-        _put(task.parameters, start)
+        task.put(start)
         tell(
             f"distilling, rate {rate:g} on trial: error {before:.4g} -> {trial.least:.4g}, "
             f"{trial.updates} updates"
@@ -232,13 +237,7 @@ def _train(task: _Task, state: _State, settings: Settings, tell: Tell = lambda _
         if gains_nothing or not error_now <= _DIVERGES * state.least:
             break
     if state.kept is not None:
-        _put(task.parameters, state.kept)
-
-
-@torch.no_grad()
-def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for one, value in zip(parameters, values, strict=True):
-        one.copy_(value)
+        task.put(state.kept)
 
 
 def _save(task: _Task, state: _State, path: Path | None) -> None:
@@ -262,7 +261,7 @@ def _load(task: _Task, path: Path | None, key: str) -> _State | None:
     rate, least, progress = map(float, figures[1:4])
     names = list(task.interpreter.known)
     kept = [torch.from_numpy(arrays[f"kept {name}"]) for name in names] if figures[5] == "True" else None
-    _put(task.parameters, [torch.from_numpy(arrays[f"now {name}"]) for name in names])
+    task.put([torch.from_numpy(arrays[f"now {name}"]) for name in names])
     return _State(key, rate, least, progress, int(figures[4]), kept)
 
 
