@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ready := .venv/ready
 
 help: ## list the jobs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(ready): requirements.lock downloads.lock package-lock.json scripts/setup.sh scripts/from_wheel.py
 	@scripts/setup.sh
@@ -22,10 +22,11 @@ $(native): $(ready) $(wildcard handlers/inference/native/*.[ch]) scripts/build_n
 setup: $(native) ## make .venv with optimize, coldpress and cdk in .venv/bin
 
 # From a CPU build, where the package index has one (190 MB); plain torch for Linux brings gigabytes of CUDA.
-setup-train: $(native) ## add to .venv what `optimize` trains with (torch)
+setup-train: $(native) ## add to .venv what `optimize --train` needs (torch, onnxscript)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 onnxscript==0.7.2
 
-# What models of other frameworks are converted with (docs/sources.md). One line for each extra.
+# What models of other frameworks are converted with (docs/sources.md): the extras of pyproject.toml, pinned.
+# xgboost-cpu is xgboost without CUDA.
 setup-sources: setup-train ## add to .venv what `optimize` converts other frameworks' models with
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check onnxscript==0.7.2 safetensors==0.8.0 \
 		tokenizers==0.23.3 transformers==5.24.0
@@ -40,12 +41,12 @@ demo: $(native) ## press, push, deploy and ask a real model on this machine
 synth: $(native) ## write the CloudFormation templates to cdk.out/
 	cdk synth --quiet -c stage=prod -c version=1 -c digest=$$(printf '0%.0s' $$(seq 64))
 
-test: $(native) ## run the tests (minutes)
+test: $(native) ## run the tests (minutes), without what needs setup-sources if that is not there
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(native) setup-sources ## run the tests that need podman, qemu or other frameworks, or long
+test-slow: $(native) setup-sources ## run the tests that need podman, qemu, other frameworks or a long time
 	.venv/bin/python -m pytest -m slow --timeout 3000
-	.venv/bin/python -m pytest tests/optimizer/train tests/optimizer/sources
+	.venv/bin/python -m pytest tests/optimizer/train tests/optimizer/sources tests/handlers/test_texts.py
 
 bench: bench-optimize bench-tfmot bench-cold bench-warm bench-rows bench-serve bench-monitor ## measure, print tables and write benchmarks/results/
 
