@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from optimizer.errors import InputError
-from optimizer.sources import boosters, factory, huggingface, pytorch, scikit_learn
+from optimizer.sources import boosters, factory, huggingface, scikit_learn
 from optimizer.sources.base import Asked, Converted
+from optimizer.sources.pytorch import source as pytorch
 from optimizer.sources.tensorflow import source as tensorflow
 
 # A test that costs nothing, and what converts: in this order, and the first that says yes.

@@ -9,8 +9,9 @@ from typing import Any
 
 from optimizer.data import import_function
 from optimizer.errors import InputError
-from optimizer.sources import pytorch, scikit_learn
+from optimizer.sources import scikit_learn
 from optimizer.sources.base import Asked, Converted, origin_of, quietly
+from optimizer.sources.pytorch import source as pytorch
 
 _SPEC = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

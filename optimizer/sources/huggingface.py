@@ -35,12 +35,13 @@ def convert(asked: Asked) -> Converted:
         f"the Hugging Face model {folder}",
     )
     # torch and transformers take seconds to import.
-    from optimizer.sources import torch_export, transformers_models  # noqa: PLC0415
+    from optimizer.sources import transformers_models  # noqa: PLC0415
+    from optimizer.sources.pytorch.export import export  # noqa: PLC0415
 
     model = transformers_models.load(folder, config)
     name = re.sub(r"[^\w.-]+", "-", folder.resolve().name)
     path = asked.folder / f"{name}.onnx"
-    torch_export.export(transformers_models.task(folder, model, asked.calibration), path)
+    export(transformers_models.task(folder, model, asked.calibration), path)
     extras = {} if model.tokenizer is None else {TOKENIZER: model.tokenizer}
     if (folder / PREPROCESSOR).is_file():
         extras[PREPROCESSOR] = (folder / PREPROCESSOR).read_bytes()

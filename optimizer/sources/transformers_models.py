@@ -15,10 +15,10 @@ from tokenizers import Tokenizer
 
 from optimizer.data import raw_samples
 from optimizer.errors import InputError
-from optimizer.sources import torch_modules
 from optimizer.sources.base import quietly
 from optimizer.sources.huggingface import TOKENIZER, read_json
-from optimizer.sources.torch_export import Task, parameters
+from optimizer.sources.pytorch import modules
+from optimizer.sources.pytorch.export import Task, parameters
 from optimizer.texts import are_texts, text_samples
 
 _TEXTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -101,7 +101,7 @@ def task(folder: Path, model: Model, calibration: str) -> Task:
     """
     what = f"the model in {folder}"
     if model.takes == "images":
-        found = torch_modules.task(what, model.module, raw_samples(calibration), calibration)
+        found = modules.task(what, model.module, raw_samples(calibration), calibration)
         return replace(found, axes={name: {0: "batch", **axes} for name, axes in found.axes.items()})
     if are_texts(calibration):
         raw = text_samples(calibration, model.tokenizer, model.class_labels)
@@ -110,7 +110,7 @@ def task(folder: Path, model: Model, calibration: str) -> Task:
     else:
         known = set(parameters(model.module.model))
         samples = ({name: one[name] for name in one if name in known} for one in raw_samples(calibration))
-    found = torch_modules.task(what, model.module, samples, calibration)
+    found = modules.task(what, model.module, samples, calibration)
     return replace(found, axes={name: {0: "batch", 1: "sequence"} for name in found.samples[0]})
 
 
@@ -138,8 +138,8 @@ class _Pooled:
 def _pooling(folder: Path) -> tuple[bool, bool]:
     """Whether tokens are averaged (or the first one taken), and the vectors normalised."""
     try:
-        modules = json.loads((folder / "modules.json").read_bytes())
-        kinds = {entry["type"].rpartition(".")[2]: entry["path"] for entry in modules}
+        steps = json.loads((folder / "modules.json").read_bytes())
+        kinds = {entry["type"].rpartition(".")[2]: entry["path"] for entry in steps}
     except (ValueError, TypeError, KeyError):
         raise InputError(f"{folder / 'modules.json'} is no list of modules: save the model anew.") from None
     for kind, path in kinds.items():

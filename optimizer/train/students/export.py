@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from optimizer.errors import InputError
 from optimizer.runtime import Feeds
-from optimizer.sources.torch_export import Task, export
+from optimizer.sources.pytorch.export import Task, export
 from optimizer.train.errors import CannotTrain
 from optimizer.train.students.student import Student
 

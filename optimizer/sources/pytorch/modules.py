@@ -13,7 +13,7 @@ from optimizer.data import LABELS
 from optimizer.errors import InputError
 from optimizer.runtime import Array
 from optimizer.sources.base import need, quietly
-from optimizer.sources.torch_export import Program, Task, answer, parameters
+from optimizer.sources.pytorch.export import Program, Task, answer, parameters
 
 _SEEN = 256  # samples that tell which axes are free
 

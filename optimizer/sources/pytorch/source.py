@@ -34,9 +34,9 @@ def convert_file(asked: Asked) -> Converted:
             "module:factory with --state-dict, or say --trust-pickle if you trust who made it."
         )
     _need(asked)
-    from optimizer.sources import torch_modules  # noqa: PLC0415 - torch takes seconds to import
+    from optimizer.sources.pytorch import modules  # noqa: PLC0415 - torch takes seconds to import
 
-    return _convert(asked, torch_modules.from_file(path), path.stem, [path])
+    return _convert(asked, modules.from_file(path), path.stem, [path])
 
 
 def convert_module(asked: Asked, module: Any, files: Sequence[Path]) -> Converted:
@@ -49,21 +49,21 @@ def convert_module(asked: Asked, module: Any, files: Sequence[Path]) -> Converte
             has no ONNX form, or the ONNX file answers otherwise.
     """
     _need(asked)
-    from optimizer.sources import torch_modules  # noqa: PLC0415 - torch takes seconds to import
+    from optimizer.sources.pytorch import modules  # noqa: PLC0415 - torch takes seconds to import
 
     weights = [] if asked.state_dict is None else [asked.state_dict]
     for path in weights:
-        torch_modules.fill(module, asked.text, path, trust_pickle=asked.trust_pickle)
+        modules.fill(module, asked.text, path, trust_pickle=asked.trust_pickle)
     stem = re.sub(r"\W+", "-", asked.text.rpartition(".")[2])
     return _convert(asked, module.cpu().eval(), stem, [*weights, *files])
 
 
 def _convert(asked: Asked, module: Any, stem: str, files: Sequence[Path]) -> Converted:
-    from optimizer.sources import torch_export, torch_modules  # noqa: PLC0415 - as above
+    from optimizer.sources.pytorch import export, modules  # noqa: PLC0415 - as above
 
     path = asked.folder / f"{stem}.onnx"
     raw = raw_samples(asked.calibration)
-    torch_export.export(torch_modules.task(asked.text, module, raw, asked.calibration), path)
+    export.export(modules.task(asked.text, module, raw, asked.calibration), path)
     return Converted(path=path, origin=origin_of("torch", files[0] if files else path, files))
 
 
