@@ -1,6 +1,7 @@
 """Boosted trees: ``.json`` and ``.ubj`` of XGBoost, ``.txt`` of LightGBM, ``.cbm`` of CatBoost."""
 
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from optimizer.sources.table import (
 )
 
 _SECOND_CLASS = 0.5
+_WHERE_IN_C = re.compile(r"^(\[[\d:]+\] )?\S+:\d+: (Check failed: .* : )?")  # before what an error says
 
 
 def is_xgboost(asked: Asked) -> bool:
@@ -160,7 +162,7 @@ def _read(path: Path, framework: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # noqa: BLE001 - each framework raises its own types, all of which mean this
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = _WHERE_IN_C.sub("", str(error).strip().splitlines()[0])[:200].rstrip(".:")
         raise InputError(
             f"{path} is no model of {framework}, or is damaged ({reason}): save it anew."
         ) from None
@@ -170,5 +172,5 @@ def _converted(path: Path, convert: Callable[[], onnx.ModelProto]) -> onnx.Model
     try:
         return convert()
     except Exception as error:  # noqa: BLE001 - converters raise many types, all of which mean this
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = _WHERE_IN_C.sub("", str(error).strip().splitlines()[0])[:200].rstrip(".:")
         raise InputError(f"{path} cannot be written as ONNX ({reason}).") from None

@@ -281,6 +281,8 @@ def test_a_damaged_file_is_one_sentence(press, tmp_path, ending):
     assert status == 2
     assert str(path) in err
     assert err.count("\n") == 1
+    assert ".cc:" not in err, "where in its C++ a framework noticed"
+    assert ".cpp:" not in err
     status, _, err = press(tmp_path / f"none.{ending}", tmp_path / "data.npz", "--trust-pickle")
     assert status == 2
     assert "does not exist" in err
