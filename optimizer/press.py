@@ -129,7 +129,7 @@ def _bundle(
     job: Job, candidates: Candidates, measured: Sequence[Measured], chosen: Measured, verified: Verified
 ) -> Pressed:
     """Write the bundle; the same measurements give the same bytes."""
-    options, work, names, scores = job.options, job.work, job.model.outputs, verified.scores
+    options, work, names = job.options, job.work, job.model.outputs
     session = candidates.served(chosen)
     golden = golden_samples(job.model.session, job.verification, names)
     baseline = work.file(
@@ -142,29 +142,7 @@ def _bundle(
             deviation_from(session, job.verification, job.outputs[0], job.metric.name),
         ),
     )
-    manifest = Manifest(
-        name=options.name,
-        serve=chosen.serve,
-        target=options.target,
-        objective=options.objective,
-        signature=job.model.signature,
-        class_labels=list(options.class_labels),
-        source=msgspec.structs.replace(job.model.source, origin=options.origin),
-        passes=chosen.applied,
-        metric=MetricFigures(
-            name=job.metric.name,
-            before=scores.before,
-            after=scores.after,
-            drop=scores.drop,
-            interval=(scores.low, scores.high),
-            bound=options.max_drop,
-            samples=scores.samples,
-        ),
-        before=chosen.before,
-        after=chosen.after,
-        golden_error=golden_error(session, golden),
-        tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
-    )
+    manifest = _manifest(job, chosen, verified, golden_error(session, golden))
     findings = Findings(
         manifest=manifest,
         measured=measured,
@@ -191,6 +169,34 @@ def _bundle(
         },
     )
     return Pressed(folder, manifest, chosen, verified.floor, tuple(job.notes))
+
+
+def _manifest(job: Job, chosen: Measured, verified: Verified, error: dict[str, float]) -> Manifest:
+    """``error``: by output, how far answers to golden samples are from the original's."""
+    options, scores = job.options, verified.scores
+    return Manifest(
+        name=options.name,
+        serve=chosen.serve,
+        target=options.target,
+        objective=options.objective,
+        signature=job.model.signature,
+        class_labels=list(options.class_labels),
+        source=msgspec.structs.replace(job.model.source, origin=options.origin),
+        passes=chosen.applied,
+        metric=MetricFigures(
+            name=job.metric.name,
+            before=scores.before,
+            after=scores.after,
+            drop=scores.drop,
+            interval=(scores.low, scores.high),
+            bound=options.max_drop,
+            samples=scores.samples,
+        ),
+        before=chosen.before,
+        after=chosen.after,
+        golden_error=error,
+        tools={tool: importlib.metadata.version(tool) for tool in _TOOLS},
+    )
 
 
 def _circumstances(job: Job) -> Search:
