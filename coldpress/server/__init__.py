@@ -6,7 +6,7 @@ http1.py        HTTP/1.1 on one connection: bytes <-> Request and Response
 batching.py     rows of requests that are there at the same time run as one
 batch_size.py   measures how many rows should, and that their answers do not change by it
 monitor.py      the process that watches: is it still right
-watched.py      the worker's end of that
+reporter.py     the worker's end of that
 frames.py       what goes between the two
 counters.py     what /metrics shows, in memory that the workers share
 """

@@ -16,7 +16,7 @@ import msgspec
 from coldpress.server.batching import BatchedModel
 from coldpress.server.counters import Counters, protocol_of
 from coldpress.server.http1 import Connection, Reply
-from coldpress.server.watched import PAGE, STATUS, Watched
+from coldpress.server.reporter import PAGE, STATUS, Reporter
 from handlers.inference.messages import Request, Response, json_response
 from handlers.inference.service import Service
 
@@ -54,7 +54,7 @@ class Worker:
         self._counters = counters
         self._row = counters.of(number)
         self._options = options
-        self._watched = Watched(monitor, self._row, f"worker-{number}")
+        self._reporter = Reporter(monitor, self._row, f"worker-{number}")
         self._pages: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._accepting: set[asyncio.Task[object]] = set()
@@ -90,7 +90,7 @@ class Worker:
             timeout=self._options.timeout,
         )
         self._service = Service(self._model, transform=service.transform)
-        await self._watched.connect()
+        await self._reporter.connect()
         self._row.started()
         self._loop.add_reader(self._listener, self._accept)
         ready(self._model.name)
@@ -134,11 +134,11 @@ class Worker:
         send(response)
         # After the answer, which may let this connection's next request begin.
         if kept is not None and response.status == HTTPStatus.OK:
-            self._watched.tell(request, *kept)
+            self._reporter.tell(request, *kept)
 
     def _send_page(self, path: str, send: Reply) -> None:
         async def page() -> None:
-            send(await self._watched.page(as_json=path == STATUS))
+            send(await self._reporter.page(as_json=path == STATUS))
 
         task = asyncio.create_task(page())
         self._pages.add(task)

@@ -21,7 +21,7 @@ _PAGE_SECONDS = 10.0
 Tensors = Mapping[str, Tensor]
 
 
-class Watched(asyncio.Protocol):
+class Reporter(asyncio.Protocol):
     """Tells the process that watches.
 
     Args:
