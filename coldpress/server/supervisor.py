@@ -82,16 +82,19 @@ class Supervisor:
 
     def end(self) -> None:
         """Ask all workers to finish what they have, and wait for them."""
-        others = [process for process in (self._monitor, self._helper) if process is not None]
-        processes = [*self._workers.values(), *others]
-        for process in processes:
+        for process in self._workers.values():
             process.terminate()
         deadline = time.monotonic() + _END_SECONDS
-        for process in processes:
+        for process in self._workers.values():
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()
+        # The others have nothing to finish, and one that was forked just now would miss a SIGTERM.
+        for other in (self._monitor, self._helper):
+            if other is not None:
+                other.kill()
+                other.join()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _name_from(self, number: int) -> str:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,33 @@ def test_without_the_process_that_watches_requests_are_answered(bundle: str) -> 
         client.ask(draw(np.random.default_rng(5), 10))
         code, _, body = client.get("/monitor")
         assert (code, b"start it anew" in body) == (503, True)
+
+
+DEAF = """
+import signal, sys
+from coldpress.main import main
+from coldpress.server import supervisor
+
+def deaf(*_, **__):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        signal.pause()
+
+supervisor.watch = deaf
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_server_ends_though_the_process_that_watches_misses_the_signal(bundle: str) -> None:
+    command = [sys.executable, "-c", DEAF, "serve", bundle, "--workers", "1", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("http://")
+        server.send_signal(signal.SIGTERM)
+        try:
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
 
 
 def test_the_page_is_only_read(bundle: str) -> None:
