@@ -12,8 +12,8 @@ from optimizer.data import Sample, load_samples
 from optimizer.evaluate import Judge, Scores
 from optimizer.measure import Latency, latencies, representative
 from optimizer.metrics import find_metric
+from optimizer.model import load_model
 from optimizer.runtime import serving_session
-from optimizer.source import load_model
 
 _SECONDS_EACH = 1.5
 

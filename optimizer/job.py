@@ -19,7 +19,7 @@ from optimizer.data import Sample, fit_samples, hash_samples, load_samples
 from optimizer.errors import InputError
 from optimizer.evaluate import Judge, model_fails
 from optimizer.metrics import find_metric
-from optimizer.source import load_model
+from optimizer.model import load_model
 from optimizer.texts import are_texts, text_samples
 from optimizer.work import Work, code_version
 

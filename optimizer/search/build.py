@@ -13,13 +13,13 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from bundle.manifest import AppliedPass, Scalar, Target
 from optimizer.data import Sample
 from optimizer.external import parse
+from optimizer.model import Model
 from optimizer.normalise import equal_outputs, normalise, pipeline, tidy
 from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention, RemoveRounding
 from optimizer.quantize.smoothing import Smooth
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
 from optimizer.search.plan import ORIGINAL_BASE, Change, Plan
-from optimizer.source import Model
 
 # Smoothing that costs an operator has to bring a value's error down to this share: it is a matter of how much
 # room the bound has.

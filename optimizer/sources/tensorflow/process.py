@@ -14,9 +14,9 @@ import onnxruntime as ort
 
 from optimizer.data import load_samples
 from optimizer.errors import InputError
+from optimizer.model import load_model
 from optimizer.normalise import equal_outputs
 from optimizer.runtime import Array, Feeds, quiet_options, run
-from optimizer.source import load_model
 from optimizer.sources.tensorflow import keras, saved_model, tflite
 from optimizer.sources.tensorflow.loaded import Loaded
 from optimizer.sources.tensorflow.request import Answer, Request

@@ -4,10 +4,10 @@ import pytest
 
 from bundle.manifest import AppliedPass
 from optimizer.data import Sample
+from optimizer.model import load_model
 from optimizer.runtime import optimised_session
 from optimizer.search.build import Builder, Form
 from optimizer.search.plan import CLEAN, ORIGINAL, Plan
-from optimizer.source import load_model
 
 TEXT = """g (float[batch, 16, 8, 8] x) => (float[batch, 10] y) {
     c = Conv (x, w1) r = Relu (c) d = Conv <pads = [1, 1, 1, 1]> (r, w2, b) p = GlobalAveragePool (d)

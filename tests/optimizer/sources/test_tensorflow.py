@@ -12,8 +12,8 @@ import onnxruntime as ort
 import pytest
 
 from optimizer.errors import InputError
+from optimizer.model import load_model
 from optimizer.passes import RemoveRounding
-from optimizer.source import load_model
 from optimizer.sources.base import Asked
 from optimizer.sources.tensorflow import hub, source
 from optimizer.sources.tensorflow.request import Request

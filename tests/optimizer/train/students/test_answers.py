@@ -9,7 +9,7 @@ import torch
 
 from bundle.manifest import TensorSpec
 from optimizer.data import Sample
-from optimizer.source import load_model
+from optimizer.model import load_model
 from optimizer.train.errors import CannotTrain
 from optimizer.train.students import Teacher
 from optimizer.train.students.answers import Answers
