@@ -6,3 +6,9 @@ class InputError(Exception):
 
     The message says what is wrong and what to do.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, without the rest that is for its developers: a part of a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:")[:300]

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from optimizer.data import Sample
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.metrics import FunctionMetric, Metric
 from optimizer.runtime import Array, run
 
@@ -73,8 +73,7 @@ def outputs_of(
 def model_fails(where: str, error: Exception) -> InputError:
     """What to say when ONNX Runtime refuses to run the original model on the user's data."""
     return InputError(
-        f"the model fails on {where} ({str(error).splitlines()[0][:300]}): "
-        "check the sample, or repair the model."
+        f"the model fails on {where} ({first_line(error)}): check the sample, or repair the model."
     )
 
 

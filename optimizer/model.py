@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from bundle.errors import InvalidBundle
 from bundle.external_data import has_external_data
 from bundle.manifest import Signature, Source, TensorSpec
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.external import MAX_BYTES, external_files, refer_from_root, taken_in
 from optimizer.runtime import optimised_session
 
@@ -68,7 +68,7 @@ def load_model(path: Path) -> Model:
         session = optimised_session(data)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
         raise InputError(
-            f"onnxruntime {ort.__version__} cannot load {path} ({_first_line(error)}): "
+            f"onnxruntime {ort.__version__} cannot load {path} ({first_line(error)}): "
             "repair the model, or export it with standard operators only."
         ) from None
     opset = max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=0)
@@ -123,7 +123,7 @@ def _in_memory(
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} keeps tensors in another file that cannot be read ({_first_line(error)}): "
+        f"{path} keeps tensors in another file that cannot be read ({first_line(error)}): "
         "put its external data beside it."
     )
 
@@ -166,8 +166,3 @@ def _spec(arg: ort.NodeArg) -> TensorSpec:
     return TensorSpec(
         name=arg.name, dtype=_DTYPES[arg.type], shape=[a if isinstance(a, int) else str(a) for a in shape]
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".:")[:300]

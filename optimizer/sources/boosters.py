@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.runtime import Array
 from optimizer.sources.base import Asked, Converted, need, origin_of
 from optimizer.sources.table import (
@@ -162,7 +162,7 @@ def _read(path: Path, framework: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # noqa: BLE001 - each framework raises its own types, all of which mean this
-        reason = _WHERE_IN_C.sub("", str(error).strip().splitlines()[0])[:200].rstrip(".:")
+        reason = _WHERE_IN_C.sub("", first_line(error))
         raise InputError(
             f"{path} is no model of {framework}, or is damaged ({reason}): save it anew."
         ) from None
@@ -172,5 +172,5 @@ def _converted(path: Path, convert: Callable[[], onnx.ModelProto]) -> onnx.Model
     try:
         return convert()
     except Exception as error:  # noqa: BLE001 - converters raise many types, all of which mean this
-        reason = _WHERE_IN_C.sub("", str(error).strip().splitlines()[0])[:200].rstrip(".:")
+        reason = _WHERE_IN_C.sub("", first_line(error))
         raise InputError(f"{path} cannot be written as ONNX ({reason}).") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.runtime import Array, run, serving_session
 
 # Of the largest value: what float sums in another order may differ by.
@@ -26,8 +26,7 @@ def check(path: Path, what: str, framework: str, feeds: Sequence[Arrays], answer
         session = serving_session(path)
         found = [run(session, one, list(answer)) for one, answer in zip(feeds, answers, strict=True)]
     except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
-        first = str(error).strip().splitlines()[0][:300]
-        raise InputError(f"{what} became an ONNX model that does not run ({first}).") from None
+        raise InputError(f"{what} became an ONNX model that does not run ({first_line(error)}).") from None
     for name in answers[0]:
         pairs = [(answer[name], ours[name]) for answer, ours in zip(answers, found, strict=True)]
         gap = difference(pairs)

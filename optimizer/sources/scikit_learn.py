@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from bundle.manifest import Origin
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.runtime import Array
 from optimizer.sources.base import Asked, Converted, need, origin_of
 from optimizer.sources.table import (
@@ -108,7 +108,7 @@ def _from_skops(asked: Asked, path: Path) -> Any:
         if not unknown or asked.trust_pickle:
             return skops.io.load(path, trusted=asked_about)
     except Exception as error:  # noqa: BLE001 - whatever it is, the file cannot be read
-        raise InputError(f"{path} cannot be read by skops ({_first_line(error)}): save it anew.") from None
+        raise InputError(f"{path} cannot be read by skops ({first_line(error)}): save it anew.") from None
     raise InputError(
         f"{path} holds {', '.join(unknown)}, which skops does not know to be harmless: say --trust-pickle if "
         "the file is yours."
@@ -122,7 +122,7 @@ def _from_pickle(path: Path) -> Any:
         return joblib.load(path)
     except Exception as error:  # noqa: BLE001 - a pickle may raise anything
         raise InputError(
-            f"{path} cannot be read ({type(error).__name__}: {_first_line(error)}): save it anew, with "
+            f"{path} cannot be read ({type(error).__name__}: {first_line(error)}): save it anew, with "
             "what it imports in this folder."
         ) from None
 
@@ -151,8 +151,7 @@ def _answers(estimator: Any, table: Table, names: Any, origin: Origin) -> dict[s
             return {"transformed": np.asarray(estimator.transform(rows))}
     except Exception as error:  # noqa: BLE001 - any step of a pipeline may raise anything
         raise InputError(
-            f"{origin.file} does not take the calibration data ({type(error).__name__}: "
-            f"{_first_line(error)})."
+            f"{origin.file} does not take the calibration data ({type(error).__name__}: {first_line(error)})."
         ) from None
     raise InputError(f"{origin.file} is a {type(estimator).__name__}, which neither predicts nor transforms.")
 
@@ -212,15 +211,10 @@ def _step(estimator: Any, error: Exception) -> str:
     """Which step it is, by its name in the pipeline, or what skl2onnx says."""
     found = re.search(r"type '<class '([\w.]+)'>'", str(error))
     if found is None:
-        return _first_line(error)
+        return first_line(error)
     kind = found[1].rpartition(".")[2]
     steps = [name for name, part in estimator.get_params(deep=True).items() if type(part).__name__ == kind]
     return f"it has no converter for {kind}" + (f" (its step '{steps[0]}')" if steps else "")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".:")[:200]
 
 
 @contextmanager

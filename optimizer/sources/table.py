@@ -10,7 +10,7 @@ from onnx import helper
 
 from bundle.manifest import Origin
 from optimizer.data import LABELS, first_samples
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.runtime import Array, optimised_session
 from optimizer.sources.base import Asked, Converted
 
@@ -241,8 +241,9 @@ def _compared(model: onnx.ModelProto, asked: Answers, origin: Origin) -> Sequenc
         }
         answers = session.run(None, feeds)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises many types, all of which mean this
-        reason = str(error).strip().splitlines()[0][:300]
-        raise InputError(f"{origin.file} became a graph that onnxruntime cannot run ({reason}).") from None
+        raise InputError(
+            f"{origin.file} became a graph that onnxruntime cannot run ({first_line(error)})."
+        ) from None
     rows = len(next(iter(table.inputs.values())))
     sure = _sure(expected.get(PROBABILITIES), rows)
     for (name, wanted), answer in zip(expected.items(), answers, strict=True):

@@ -14,7 +14,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from optimizer.data import raw_samples
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.sources.base import quietly
 from optimizer.sources.huggingface import TOKENIZER, read_json
 from optimizer.sources.pytorch import modules
@@ -180,8 +180,7 @@ def _pretrained(folder: Path, kind: Any, unused: str = "\0") -> torch.nn.Module:
                 output_loading_info=True,
             )
     except Exception as error:  # noqa: BLE001 - transformers raises many types, all of which mean this
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"transformers cannot read {folder} ({lines[0].rstrip('.:')[:300]}).") from None
+        raise InputError(f"transformers cannot read {folder} ({first_line(error)}).") from None
     lacking = [*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])]
     for name in sorted(name for name in lacking if not name.startswith(unused)):
         raise InputError(f"{folder} has no weight '{name}' of the right shape: save the trained model anew.")

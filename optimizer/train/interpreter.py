@@ -11,6 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from optimizer.errors import first_line
 from optimizer.external import parse
 from optimizer.passes._graph import constant
 from optimizer.runtime import Array, Feeds, optimised_session, run
@@ -119,8 +120,9 @@ def check_against_runtime(
     except NotImplementedError as error:
         raise UnsupportedOp(f"training leaves this model as it is: {error} is not known to it.") from None
     except (RuntimeError, ValueError, IndexError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UnsupportedOp(f"training leaves this model as it is: torch cannot run it ({reason}).") from None
+        raise UnsupportedOp(
+            f"training leaves this model as it is: torch cannot run it ({first_line(error)})."
+        ) from None
     if not difference <= tolerance:
         raise UnsupportedOp(
             f"training leaves this model as it is: torch's answers differ from ONNX Runtime's by "

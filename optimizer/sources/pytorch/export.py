@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.external import MAX_BYTES
 from optimizer.runtime import Array
 from optimizer.sources.base import quietly
@@ -214,5 +214,4 @@ def _reason(error: Exception) -> str:
     """The last cause of an error, its first line: what torch itself says above is how to report it."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".:")[:300]
+    return first_line(error)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from optimizer.data import LABELS
-from optimizer.errors import InputError
+from optimizer.errors import InputError, first_line
 from optimizer.runtime import Array
 from optimizer.sources.base import need, quietly
 from optimizer.sources.pytorch.export import Program, Task, answer, parameters
@@ -50,7 +50,7 @@ def from_file(path: Path) -> torch.nn.Module:
                 return Program(torch.export.load(path))  # no eval(): it is in the mode that it has
             found = _unpickled(path)
     except Exception as error:  # noqa: BLE001 - torch raises many types, all of which mean this
-        raise InputError(f"torch cannot read {path} ({_first_line(error)}): save it anew.") from None
+        raise InputError(f"torch cannot read {path} ({first_line(error)}): save it anew.") from None
     if isinstance(found, Mapping):
         raise InputError(
             f"{path} holds weights without a network: name module:factory and --state-dict {path}."
@@ -98,7 +98,7 @@ def _tensors(path: Path, *, trust_pickle: bool) -> Mapping[str, Any]:
                 f"{path} is a pickle of more than tensors, which runs whatever code is in it: save "
                 "module.state_dict(), or say --trust-pickle if you trust who made it."
             ) from None
-        raise InputError(f"torch cannot read {path} ({_first_line(error)}): save it anew.") from None
+        raise InputError(f"torch cannot read {path} ({first_line(error)}): save it anew.") from None
     if isinstance(found, torch.nn.Module):
         found = found.state_dict()
     if not isinstance(found, Mapping):
@@ -152,7 +152,7 @@ def _with_batch(
     shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in tried[0][0].items())
     raise InputError(
         f"forward() of {spec} does not take the first calibration sample ({shapes}): "
-        f"{type(failures[0]).__name__}: {_first_line(failures[0])}."
+        f"{type(failures[0]).__name__}: {first_line(failures[0])}."
     )
 
 
@@ -186,8 +186,3 @@ def _takes_two(module: torch.nn.Module, sample: Mapping[str, Array]) -> bool:
         and np.allclose(both[name][len(array) :], array, rtol=1e-3, atol=1e-4, equal_nan=True)
         for name, array in alone.items()
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".:")[:300]
