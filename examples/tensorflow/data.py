@@ -35,3 +35,11 @@ def write(folder: Path, name: str, shape: tuple[int, ...] = (28, 28)) -> None:
         if which != "train":
             pictures = {name: images.reshape(-1, *shape)}
             np.savez(folder / f"{which}.npz", labels=labels, allow_pickle=False, **pictures)
+
+
+def moved(images: Floats) -> Floats:
+    """Pictures, and each moved by a pixel in all eight directions."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
+    height, width = images.shape[1:]
+    places = sorted(((y, x) for y in range(3) for x in range(3)), key=lambda place: place != (1, 1))
+    return np.concatenate([padded[:, y : y + height, x : x + width] for y, x in places])

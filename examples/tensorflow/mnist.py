@@ -11,19 +11,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
 
-from examples.tensorflow.data import Floats, Labels, digits, write
+from examples.tensorflow.data import Floats, Labels, digits, moved, write
 
 EPOCHS, TUNING_EPOCHS = 30, 15
 _BATCH, _CLUSTERS = 32, 16
 
 
 def main(folder: Path, epochs: int = EPOCHS, tuning_epochs: int = TUNING_EPOCHS) -> None:
-    """Write ``<form>.h5`` (of PCQAT a SavedModel), ``.tflite`` in float32 and int8, and the data."""
+    """Write ``<form>.h5`` (of PCQAT a SavedModel), ``.tflite`` in float32 and int8, and the data.
+
+    ``train.npz`` is what they are trained on, ``moved.npz`` the same and each picture a pixel aside: for what
+    `optimize` trains, without labels.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
     write(folder, "image")
@@ -39,6 +44,9 @@ def main(folder: Path, epochs: int = EPOCHS, tuning_epochs: int = TUNING_EPOCHS)
             (folder / f"{name}.tflite").write_bytes(tflite(model))
         int8 = tflite(model, calibration=None if is_aware else sets["calibration"][0], is_int8=True)
         (folder / f"{name}-int8.tflite").write_bytes(int8)
+    images, _ = sets["train"]
+    np.savez(folder / "train.npz", allow_pickle=False, image=images)
+    np.savez(folder / "moved.npz", allow_pickle=False, image=moved(images))
 
 
 def train(images: Floats, labels: Labels, epochs: int, tuning_epochs: int) -> dict[str, Any]:
