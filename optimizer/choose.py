@@ -136,7 +136,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
             return Measured(name=self.plan.name, title=self.title, plan=self.plan, failure=self.failure)
         timed = {name: file.latency for name, file in self.files.items()}
         cold = {name: file.cold_start.cost for name, file in self.files.items()}
-        chosen = choose_file(timed, cold, objective)
+        sizes = {name: file.size_bytes for name, file in self.files.items()}
+        chosen = choose_file(timed, cold, sizes, objective)
         best_ort = max((name for name in timed if name != "onnx"), key=lambda name: timed[name].ratio)
         file, latency = self.files[chosen], timed[chosen]
         ort_file = best_ort if chosen == "onnx" else chosen
@@ -182,12 +183,19 @@ def is_same(latency: Latency) -> bool:
     return latency.low <= 1 <= latency.high and latency.ratio >= _SAME_FILE
 
 
-def choose_file(timed: Mapping[str, Latency], cold: Mapping[str, float], objective: Objective) -> str:
+def choose_file(
+    timed: Mapping[str, Latency], cold: Mapping[str, float], sizes: Mapping[str, int], objective: Objective
+) -> str:
     """Which of a candidate's files to serve.
 
-    The fastest; for ``cold-start`` the one whose start costs least among those that are not slower than the
-    original. An ORT file that is as fast as the ``.onnx`` is preferred, since it starts sooner.
+    The fastest; for ``cold-start`` the one whose start costs least, and for ``size`` the smallest, among
+    those that are not slower than the original. An ORT file that is as fast as the ``.onnx`` is preferred,
+    since it starts sooner.
     """
+    if objective == "size":
+        no_slower = [name for name in timed if timed[name].ratio >= 1 or is_same(timed[name])]
+        if no_slower:
+            return min(no_slower, key=lambda name: sizes[name])
     if objective == "cold-start":
         not_slower = [name for name in timed if timed[name].ratio >= 1]
         if not_slower:

@@ -119,11 +119,13 @@ def test_a_megabyte_that_is_read_first_counts_ten_ms():
         (1.0, 1.0, "latency", "ort"),
         (1.25, 1.01, "cold-start", "ort"),
         (1.25, 0.9, "cold-start", "onnx"),
+        (1.01, 1.25, "size", "onnx"),
+        (0.9, 1.25, "size", "ort"),
     ],
 )
 def test_which_file_is_served(onnx, ort, objective, file):
     timed = {"onnx": latency(onnx), "ort": latency(ort)}
-    assert choose_file(timed, {"onnx": 50, "ort": 10}, objective) == file
+    assert choose_file(timed, {"onnx": 50, "ort": 10}, {"onnx": 8, "ort": 48}, objective) == file
 
 
 def test_a_few_samples_may_show_that_there_is_no_hope():
