@@ -64,7 +64,7 @@ def main() -> None:
 
 def _write(rows: list[Row]) -> None:
     versions = {environment: " ".join(packages) for environment, packages in PACKAGES.items()}
-    content = write("optimize", merged(kept_rows(), rows), versions)
+    content = write("optimize", compared(merged(kept_rows(), rows)), versions)
     write_document(content)
     write_readme(content)
 
@@ -88,6 +88,21 @@ def merged(kept: list[Row], rows: list[Row]) -> list[Row]:
     ]
     by_name = {(row["model"], row["tool"], row["asked"]): row for row in [*kept, *rows]}
     return [by_name[name] for name in names if name in by_name]
+
+
+def compared(rows: list[Row]) -> list[Row]:
+    """Ours beside all of the others' rows, whenever each was measured."""
+    cases = {(model.title, case.title): case for model in MODELS for case in model.cases}
+    return [
+        {**row, "beats best peer": compare(_verdict(row), _peers(rows, row["model"]), case, _bytes(row))}
+        if (case := cases.get((row["model"], row["asked"])))
+        else row
+        for row in rows
+    ]
+
+
+def _bytes(row: Row) -> int:
+    return round(row["MB before"] * 1e6)
 
 
 def _tools(model: Model) -> list[Tool]:
@@ -118,7 +133,7 @@ def _rows(model: Model, only: str) -> list[Row]:
     verdicts = judge(model, folder, files)
     before = (folder / "model.onnx").stat().st_size
     judged = {name: verdicts.get(name, Verdict(error=one.error)) for name, one in produced.items()}
-    known = {**_kept_peers(model), **{name: judged[name] for name in peers}}
+    known = {**_peers(kept_rows(), model.title), **{name: judged[name] for name in peers}}
     rows = [_row(model, name, "", peers[name], judged[name]) for name in peers]
     for case in cases:
         made = judged[case.title]
@@ -127,10 +142,9 @@ def _rows(model: Model, only: str) -> list[Row]:
     return [{**row, "MB before": before / 1e6} for row in rows]
 
 
-def _kept_peers(model: Model) -> dict[str, Verdict]:
-    """What an earlier run measured of the others."""
-    rows = [row for row in kept_rows() if row["model"] == model.title and not row["asked"]]
-    return {row["tool"]: _verdict(row) for row in rows}
+def _peers(rows: list[Row], title: str) -> dict[str, Verdict]:
+    """The others of one model, by their title."""
+    return {row["tool"]: _verdict(row) for row in rows if row["model"] == title and not row["asked"]}
 
 
 def _verdict(row: Row) -> Verdict:

@@ -7,7 +7,7 @@ import pytest
 import benchmarks.optimize
 from benchmarks.judge import Verdict
 from benchmarks.models import MODELS, Case
-from benchmarks.optimize import compare, kept_rows, merged
+from benchmarks.optimize import compare, compared, kept_rows, merged
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
 
@@ -92,3 +92,21 @@ def test_rows_of_another_cpu_are_not_mixed_in(tmp_path, monkeypatch):
 def test_every_case_of_a_model_has_a_name_of_its_own():
     for model in MODELS:
         assert len({case.title for case in model.cases}) == len(model.cases)
+
+
+def test_a_peer_that_is_measured_later_counts():
+    model = MODELS[0]
+    figures = {
+        "drop": 0.0,
+        "drop interval": [0.0, 0.0],
+        "samples": 9,
+        "ms before": 1.0,
+        "MB": 1.0,
+        "MB before": 2.0,
+        "error": None,
+    }
+    ours = {**row(model, "coldpress optimize", model.cases[0].title, 0.0), **figures}
+    ours |= {"speed-up": 1.5, "speed-up interval": [1.4, 1.6], "beats best peer": "yes: the original, 1x"}
+    peer = {**row(model, "NNCF quantize", "", 0.0), **figures}
+    peer |= {"speed-up": 2.0, "speed-up interval": [1.9, 2.1], "beats best peer": None}
+    assert [one["beats best peer"] for one in compared([peer, ours])] == [None, "no: NNCF quantize, 2x"]
