@@ -91,3 +91,11 @@ def test_an_embedding_by_its_handle(served, tmp_path):
     result, manifest = press(handle, cache, tmp_path, *options, TFHUB_CACHE_DIR=str(cache))
     assert (manifest.name, manifest.source.origin.file) == ("docstrings-dim64", handle)
     assert result["size_after"] < result["size_before"] / 2
+
+
+def test_a_student_of_tfmots_convolution_is_faster_and_smaller(mnist, tmp_path):
+    options = [f"--calibration={mnist / 'moved.npz'}", "--student=examples.tensorflow.students:strided"]
+    result, manifest = press(mnist / "plain.h5", mnist, tmp_path, "--max-drop=0.1", "--train=30", *options)
+    assert "Student" in [one.name for one in manifest.passes]
+    assert result["speedup"] > 1.2
+    assert result["size_after"] < 25_000
