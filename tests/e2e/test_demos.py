@@ -1,4 +1,4 @@
-"""The examples of recommendation and of language: answers, no alarm over their own data, one after a change."""
+"""Examples of recommendation and language: no alarm over their own data, one after a change."""
 
 import subprocess
 import sys
