@@ -57,6 +57,7 @@ def write_document(content: Mapping[str, Any]) -> None:
 def write_readme(content: Mapping[str, Any]) -> None:
     """Replace what stands between the markers: each model at the target that is the default."""
     asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == OURS)
+    compared = {row["model"] for row in content["rows"] if not row["asked"]}
     table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
         (
@@ -66,7 +67,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
                 f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'], ', ')}]",
                 _number(row["speed-up"], ".2f", "x"),
                 f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
-                _peer(row["beats best peer"]),
+                _peer(row["beats best peer"]) if row["model"] in compared else "not compared",
             )
             for row, (objective, bound, target) in asked
             if target == _DEFAULT_TARGET
