@@ -32,7 +32,7 @@ def press(tmp_path, capsys):
 @pytest.fixture
 def two_products(tmp_path, make, monkeypatch, rng):
     """A model of 8 MB with external data, where the limit is 5 MB."""
-    for module in ("external", "source"):
+    for module in ("external", "model"):
         monkeypatch.setattr(f"optimizer.{module}.MAX_BYTES", 5_000_000)
     weights = {name: rng.normal(scale=0.03, size=(WIDTH, WIDTH)).astype(np.float32) for name in ("w", "v")}
     text = f"""g (float[b, {WIDTH}] x) => (float[b, {WIDTH}] y) {{
