@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bundle.folder import read
 from coldpress.server.frames import LENGTH_BYTES, Answered, Given, PageAsked, decode
 from handlers.monitor import page
+from handlers.monitor.arrays import array_of
 from handlers.monitor.examples import Examples
 from handlers.monitor.look import Look
 from handlers.monitor.pressed import NotWatchable, Pressed, pressed_in
@@ -175,15 +176,11 @@ def _begin(pressed: Pressed, now: float) -> Look:
 
 def _arrays(told: Answered) -> dict[Place, Array]:
     sides: tuple[tuple[Side, list[Given]], ...] = ("inputs", told.inputs), ("outputs", told.outputs)
-    return {(side, given.name): _array(given) for side, all_given in sides for given in all_given}
-
-
-def _array(given: Given) -> Array:
-    if isinstance(given.data, list):
-        found = np.empty(len(given.data), object)
-        found[:] = given.data
-        return found.reshape(given.shape)
-    return np.frombuffer(given.data, given.dtype).reshape(given.shape)
+    return {
+        (side, given.name): array_of(given.dtype, given.shape, given.data)
+        for side, all_given in sides
+        for given in all_given
+    }
 
 
 def _bytes(rows: Rows) -> int:

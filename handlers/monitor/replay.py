@@ -17,6 +17,7 @@ from bundle.manifest import Manifest, TensorSpec
 from bundle.registry import original_key
 from handlers.inference.ort import LibraryError, OrtError, Session
 from handlers.inference.tensor import Tensor
+from handlers.monitor.arrays import array_of
 
 _ABSENT = ("NoSuchKey", "404", "AccessDenied")
 # A session holds the weights, and while it opens a copy of them; the rest of the function needs room as well.
@@ -91,7 +92,7 @@ class Original:
             raise NotComparable("it refuses the request") from None
         rows = len(next(iter(outputs.values())))
         shares = [
-            self._shares(spec, outputs[spec.name], _array(answer), rows)
+            self._shares(spec, outputs[spec.name], array_of(answer.dtype, answer.shape, answer.data), rows)
             for spec, answer in zip(self._outputs, answers, strict=True)
             if spec.name in outputs
         ]
@@ -139,14 +140,6 @@ def _download(client: Any, bucket: str, key: str, path: Path) -> None:
         partial.unlink()
         raise NoOriginal("it is not the model that was pressed: push it again with --original")
     partial.replace(path)
-
-
-def _array(tensor: Tensor) -> Array:
-    if isinstance(tensor.data, list):
-        found = np.empty(len(tensor.data), object)
-        found[:] = tensor.data
-        return found.reshape(tensor.shape)
-    return np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)
 
 
 def _texts(array: Array) -> Array:
