@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         arguments = _parser().parse_args(words)
         out = arguments.out
+        _check(arguments)  # before a model is fetched or converted, which may take minutes
         trained = trained_model(arguments.model, arguments.bucket)
         converted = convert(_asked(arguments))
         options = _options(arguments, trained, converted, words)
@@ -250,17 +251,6 @@ def _options(
 ) -> Options:
     if converted is not None:
         trained = Trained(converted.path, converted.name, converted.class_labels, extras=converted.extras)
-    if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
-        raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
-    if arguments.time_budget is not None and not arguments.time_budget >= 0:
-        raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
-    _check_training(arguments)
-    if arguments.student:
-        _check_student(arguments.student, arguments.train, arguments.labels_weight)
-    if arguments.confidence is not None and not 0 < arguments.confidence < 1:
-        raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
-    if arguments.seed < 0:
-        raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
     return Options(
         model=trained.path,
         origin=converted.origin if converted else None,
@@ -284,6 +274,20 @@ def _options(
         class_labels=_read_labels(arguments.class_labels) if arguments.class_labels else trained.class_labels,
         command=("optimize", *(word for word in words if word != "--json")),
     )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not (math.isfinite(arguments.max_drop) and arguments.max_drop >= 0):
+        raise InputError(f"--max-drop is {arguments.max_drop}, but a drop is 0 or more: 0.01, for example.")
+    if arguments.time_budget is not None and not arguments.time_budget >= 0:
+        raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
+    _check_training(arguments)
+    if arguments.student:
+        _check_student(arguments.student, arguments.train, arguments.labels_weight)
+    if arguments.confidence is not None and not 0 < arguments.confidence < 1:
+        raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
+    if arguments.seed < 0:
+        raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
 
 
 def _check_student(kind: str, seconds: int, labels_weight: float) -> None:
