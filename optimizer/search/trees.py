@@ -54,9 +54,7 @@ def _most_gain(job: Job, trees: Trees) -> float:
 
 def _measured(job: Job, candidates: Candidates, trees: Trees, share: float) -> Measured | None:
     kept = max(1, round(share * trees.count))
-    path = job.work.path(f"trees-{kept}.onnx")
-    data = path.read_bytes() if path.exists() else trees.with_share(share)
-    job.work.write(path.name, data)
+    data = job.work.file(f"trees-{kept}.onnx", lambda: trees.with_share(share)).read_bytes()
     applied = AppliedPass(name="FewerTrees", parameters={"trees": kept, "of": trees.count})
     return search_form(job, candidates, Form(f"{kept} of {trees.count} trees", data, [applied]))
 
