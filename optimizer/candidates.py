@@ -91,8 +91,9 @@ class Candidates:
         times = race.times
         return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
 
-    def widen_margin(self) -> None:
-        """Ask for one standard error more."""
+    def reject(self, measured: Measured) -> None:
+        """After it failed verification: do not choose it again, and ask for one standard error more."""
+        self.rejected.add(measured.name)
         self.margin = Margin(self.margin.errors + 1, self.margin.unseen)
 
     def _served(self, tried: Tried) -> Measured:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from bundle.folder import write
 from bundle.manifest import Manifest
@@ -15,11 +16,13 @@ from bundle.manifest import Metric as MetricFigures
 from monitoring.baseline import SCHEMA_VERSION as BASELINE_VERSION
 from optimizer.baseline import baseline_json, deviation_from
 from optimizer.candidates import Candidates
-from optimizer.choose import Measured, ranked
+from optimizer.choose import Measured
 from optimizer.contents import golden_error, golden_npz, golden_samples
+from optimizer.data import Sample
 from optimizer.errors import InputError
 from optimizer.job import Job, Options, Tell, processor, threads
 from optimizer.report import Findings, Search, render
+from optimizer.runtime import Array
 from optimizer.search.build import Builder
 from optimizer.search.layers import LayerTable, layers_file
 from optimizer.search.plan import ORIGINAL
@@ -27,7 +30,8 @@ from optimizer.search.search import search
 from optimizer.search.student import try_student
 from optimizer.search.train import train_best
 from optimizer.search.trees import search_trees
-from optimizer.verify import Verified, verify
+from optimizer.trees.graph import trees_in
+from optimizer.verify import Verified, usable, verify
 
 # Calibration samples that the search looks at; training, and the drift baseline, take all.
 _SEARCHED = 512
@@ -62,20 +66,32 @@ def press(options: Options, tell: Tell) -> Pressed:
         Interrupted: Ctrl-C came when something better than the original was measured already.
     """
     job = Job(options, tell)
-    candidates = Candidates(job, Builder(job.model, job.tuning[:_SEARCHED], options.target, options.seed))
+    candidates = Candidates(job, Builder(job.model, _searched(job), options.target, options.seed))
     try:
         pressed = _press(job, candidates)
     except KeyboardInterrupt:
-        best = ranked(candidates.measured, options.objective, options.max_drop)[:1]
-        if not best or best[0].plan == ORIGINAL:
+        if not _is_better_known(job, candidates):
             raise
         tell("interrupted: verifying the best so far (Ctrl-C again stops at once)")
-        chosen, verified = verify(job, candidates, candidates.measured)
-        if verified is None:
-            raise
-        raise Interrupted(_bundle(job, candidates, candidates.measured, chosen, verified)) from None
+        raise Interrupted(_best_so_far(job, candidates)) from None
     _advise(job, candidates, pressed)
     return pressed
+
+
+def _searched(job: Job) -> list[Sample]:
+    """Calibration samples: those with NaN or infinity have no range, and only ensembles of trees want them."""
+    finite = [sample for sample in job.tuning if all(np.isfinite(one).all() for one in _numbers(sample))]
+    left = len(job.tuning) - len(finite)
+    if not left or not finite or (not job.model.is_large and trees_in(job.model.data)):
+        return job.tuning[:_SEARCHED]
+    job.note(
+        f"{left} of {len(job.tuning)} calibration samples hold NaN or infinity: ranges are found without them"
+    )
+    return finite[:_SEARCHED]
+
+
+def _numbers(sample: Sample) -> list[Array]:
+    return [one for one in sample.feeds.values() if one.dtype.kind == "f"]
 
 
 def _press(job: Job, candidates: Candidates) -> Pressed:
@@ -87,8 +103,28 @@ def _press(job: Job, candidates: Candidates) -> Pressed:
         if verified is not None:
             job.work.save("search.result", _circumstances(job))
             return _bundle(job, candidates, measured, chosen, verified)
-        candidates.rejected.add(chosen.name)
-        candidates.widen_margin()
+        candidates.reject(chosen)
+
+
+def _best_so_far(job: Job, candidates: Candidates) -> Pressed:
+    """What is best of all that was measured, after those that fail verification.
+
+    Raises:
+        KeyboardInterrupt: it is the original.
+    """
+    while _is_better_known(job, candidates):
+        measured = candidates.measured
+        chosen, verified = verify(job, candidates, measured)
+        if verified is not None:
+            return _bundle(job, candidates, measured, chosen, verified)
+        candidates.reject(chosen)
+    raise KeyboardInterrupt
+
+
+def _is_better_known(job: Job, candidates: Candidates) -> bool:
+    """Whether anything better than the original was measured."""
+    best = usable(job, candidates, candidates.measured)[:1]
+    return best != [] and best[0].plan != ORIGINAL
 
 
 def _search(job: Job, candidates: Candidates) -> None:

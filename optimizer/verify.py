@@ -32,23 +32,28 @@ def verify(
 
     None in their place says that it is not within the bound there: it was chosen by luck.
     """
-    bound, objective = job.options.max_drop, job.options.objective
-    usable = [one for one in ranked(measured, objective, bound) if one.name not in candidates.rejected]
-    if not usable and job.model.is_large:
+    bound, left = job.options.max_drop, usable(job, candidates, measured)
+    if not left and job.model.is_large:
         raise InputError(
             f"{job.options.model} is larger than 2 GB, which a bundle cannot hold, and nothing smaller is "
             "within the bound: allow a larger --max-drop, or give more evaluation samples."
         )
-    if not usable:
+    if not left:
         original = next(one for one in measured if one.plan == ORIGINAL)
         return original.served_as_it_was(), _of_original(job)
-    best = usable[0]
+    best = left[0]
     job.tell(f"verifying: {best.title}")
     verified = _verified(job, candidates, best)
     if verified is None or not _upper_drop(job, verified.scores) <= bound:
         job.tell(f"not within the bound on verification samples: {best.title}")
         return best, None
     return best, verified
+
+
+def usable(job: Job, candidates: Candidates, measured: Sequence[Measured]) -> list[Measured]:
+    """Those that may be chosen, best first."""
+    found = ranked(measured, job.options.objective, job.options.max_drop)
+    return [one for one in found if one.name not in candidates.rejected]
 
 
 def _upper_drop(job: Job, scores: Scores) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 
 from bundle.arrays import golden_samples, load_npz
 from bundle.folder import verify
@@ -407,6 +408,19 @@ class TestStrangeModels:
         assert_refused(press(model=save(text), max_drop="0.01"), tmp_path, "agreement changes by", "random")
 
 
+class TestMissingValues:
+    def test_ranges_are_found_without_samples_that_hold_nan(self, press, data, tmp_path):
+        x = load_npz(data)["x"].copy()
+        x[3, 0, 0, 0] = np.nan
+        x[5, 1, 2, 2] = np.inf
+        path = tmp_path / "some.npz"
+        np.savez(path, x=x)
+        status, out, err = press(calibration=path, max_drop="1")
+        assert status == 0, err
+        assert "calibration samples hold NaN or infinity: ranges are found without them" in out
+        assert "static int8" in out
+
+
 class TestInterrupted:
     def start(self, model, data, out):
         # Many samples, so that the signal comes in the middle of the search.
@@ -443,6 +457,32 @@ class TestInterrupted:
         monkeypatch.setattr("optimizer.candidates.Candidates.race", interrupt)
         status, out, err = press(max_drop="1")
         assert (status, out, err.count("\n")) == (130, "", 1)
+        (folder,) = (path.parent for path in bundles(tmp_path / "out"))
+        assert f"the best so far is in {folder}" in err
+        assert verify(folder).passes
+
+    def test_ctrl_c_writes_the_next_best_where_the_best_fails_verification(
+        self, press, monkeypatch, tmp_path
+    ):
+        from optimizer import verify as verifying  # noqa: PLC0415
+
+        compared, failed = verifying._compare, []
+
+        def unlucky(job, session):
+            found = compared(job, session)
+            if failed:
+                return found
+            failed.append(session)
+            return replace(found, scores=replace(found.scores, drop=1e9))
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("optimizer.candidates.Candidates.race", interrupt)
+        monkeypatch.setattr(verifying, "_compare", unlucky)
+        status, _, err = press("--metric", "mae", "--objective", "size", max_drop="5")
+        assert status == 130
+        assert failed
         (folder,) = (path.parent for path in bundles(tmp_path / "out"))
         assert f"the best so far is in {folder}" in err
         assert verify(folder).passes
