@@ -79,7 +79,7 @@ def press(options: Options, tell: Tell) -> Pressed:
 
 
 def _searched(job: Job) -> list[Sample]:
-    """Calibration samples: those with NaN or infinity have no range, and only ensembles of trees want them."""
+    """Calibration samples; those with NaN or infinity, which have no range, only for ensembles of trees."""
     finite = [sample for sample in job.tuning if all(np.isfinite(one).all() for one in _numbers(sample))]
     left = len(job.tuning) - len(finite)
     if not left or not finite or (not job.model.is_large and trees_in(job.model.data)):

@@ -29,13 +29,15 @@ def try_student(job: Job, candidates: Candidates, kind: str) -> None:
     if any(note.startswith(left_out) for note in job.notes):  # in an earlier round of the search
         return
     factory = None if kind in KINDS else import_function(kind, "--student")
-    seconds, seed = job.options.train, job.options.seed
-    key = hashlib.sha256(f"{kind}\0{_source(factory)}\0{seconds}\0{seed}".encode()).hexdigest()[:16]
+    seconds, seed, weight = job.options.train, job.options.seed, job.options.labels_weight
+    key = hashlib.sha256(f"{kind}\0{_source(factory)}\0{seconds}\0{seed}\0{weight}".encode()).hexdigest()[:16]
     model = job.model
 
     def taught() -> bytes:
         teacher = Teacher(model.data, model.session, model.signature)
-        return teach(Wish(kind, factory, seconds, seed), teacher, job.tuning, job.tell)
+        checkpoint = job.work.path(f"student-{key}.checkpoint")
+        wish = Wish(kind, factory, seconds, seed, weight, job.outputs[0], checkpoint, key)
+        return teach(wish, teacher, job.tuning, job.tell)
 
     job.tell(f"trying: student {kind}, for {seconds} s")
     try:

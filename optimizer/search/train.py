@@ -1,22 +1,17 @@
 """The search's last and dearest moves: to train a pruned graph, and the candidate that is worth most."""
 
 import time
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured
 from optimizer.job import Job
-from optimizer.runtime import Array, optimised_session
+from optimizer.runtime import optimised_session
 from optimizer.search.build import Builder, Trainer
+from optimizer.search.held_out import metric_held_out
 from optimizer.search.plan import ORIGINAL_BASE, Plan
 from optimizer.search.prune import prune_best
-
-if TYPE_CHECKING:
-    from optimizer.train.distil import Metric
-
-Outputs = dict[str, Array]
 
 # Training takes less than half of a drop away: what is further from the bound stays outside it.
 _WITHIN_REACH = 1.5
@@ -48,7 +43,7 @@ def train_best(job: Job, candidates: Candidates) -> None:
         sessions = candidates.served(best), optimised_session(built[0])
         found = gain(job.judge, *sessions, job.selection, job.options.seed)
     except CannotTrain as reason:
-        job.note(str(reason))
+        job.note(f"training is left out: {reason}")
         return
     except MemoryError:
         job.note("training is left out: this machine has too little memory for it.")
@@ -71,35 +66,17 @@ def _trainer(job: Job, builder: Builder) -> Trainer:
             checkpoint=job.work.path(f"{plan.name}.checkpoint"),
             labels_weight=plan.labels_weight,
             labelled=job.outputs[0],
-            metric=_metric(job),
+            metric=metric_held_out(job),
         )
 
         def result() -> bytes:
             if settings.until <= time.monotonic():
-                raise CannotTrain("training is left out: the time budget is spent.")
+                raise CannotTrain("the time budget is spent.")
             return train(original, treated, job.tuning, settings, job.tell).model
 
         return job.work.file(f"{plan.name}.trained", result).read_bytes()
 
     return trained
-
-
-def _metric(job: Job) -> "Metric | None":
-    """Of samples that training holds out; None where calibration and evaluation are not labelled alike."""
-    is_labelled = job.evaluation[0].label is not None
-    if is_labelled != (job.calibration[0].label is not None):
-        return None
-
-    def known(answers: list[Outputs], originals: list[Outputs], labels: list[Array]) -> str:
-        judged = [
-            [{name: one[name] for name in job.outputs} for one in many] for many in (answers, originals)
-        ]
-        truths: list[Any] = [dict.fromkeys(job.outputs, label) for label in labels]
-        truths = truths if is_labelled else [job.metric.truth(one) for one in judged[1]]
-        rows = [job.metric.row(one, truth) for one, truth in zip(judged[0], truths, strict=True)]
-        return f"{job.metric.name} {job.metric.value(rows):.4f}"
-
-    return known
 
 
 def _worth_most(job: Job, measured: list[Measured]) -> Measured | None:

@@ -9,6 +9,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
+from optimizer.data import Sample
 from optimizer.quantize.ranges import with_outputs
 from optimizer.runtime import Array, Feeds, optimised_session
 from optimizer.train.errors import CannotTrain
@@ -44,8 +45,7 @@ def split(samples: Sequence[T], seed: int) -> tuple[list[T], list[T]]:
     """
     if len(samples) < _FEWEST:
         raise CannotTrain(
-            f"training is left out: it needs {_FEWEST} calibration samples, better some hundreds, "
-            f"and there are {len(samples)}."
+            f"it needs {_FEWEST} calibration samples, better some hundreds, and there are {len(samples)}."
         )
     order = np.random.default_rng(seed).permutation(len(samples))
     held = min(int(len(samples) * _HELD), _MOST_HELD)
@@ -62,6 +62,16 @@ def batches_of(samples: Sequence[Feeds], size: int, labels: Sequence[Array] = ()
         Batch(tuple(samples[at] for at in places), tuple(labels[at] for at in places) if labels else ())
         for places in together
     ]
+
+
+def labelled_batches(samples: Sequence[Sample], size: int) -> list[Batch]:
+    """The same with the samples' labels."""
+    return batches_of([sample.feeds for sample in samples], size, labels_of(samples))
+
+
+def labels_of(samples: Sequence[Sample]) -> list[Array]:
+    """Of all, or none."""
+    return [sample.label for sample in samples if sample.label is not None]
 
 
 @torch.no_grad()
@@ -106,7 +116,7 @@ class Teacher:
         for values in found:
             for name, tensor in values.items():
                 if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                    raise CannotTrain(f"training is left out: the original gives NaN or infinity at {name}.")
+                    raise CannotTrain(f"the original gives NaN or infinity at {name}.")
         return found
 
     def values(self, names: Sequence[str], batches: Sequence[Batch]) -> list[Values]:

@@ -18,7 +18,15 @@ from optimizer.train.interpreter import Interpreter, Values
 from optimizer.train.reconstruct import mean, through
 from optimizer.train.schedule import Moved, Schedule, move, pick
 
-_HINTS = 0.1  # what all blocks weigh together beside the outputs
+_HINTS = 0.1  # what all blocks weigh together beside the outputs, where weights are rounded
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Values inside of the graph that should be the teacher's, and what they weigh together."""
+
+    names: tuple[str, ...]
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,15 @@ class Held:
     def error(self, answers: Sequence[Values]) -> float:
         """How far they are from the goal."""
         triples = zip(answers, self.targets, self.batches, strict=True)
-        return mean([self.goal.loss(*triple) for triple in triples], self.batches)
+        losses = [self.goal.loss(found, wanted, batch.labels) for found, wanted, batch in triples]
+        return mean(losses, self.batches)
+
+    def now(self, interpreter: Interpreter, progress: float) -> float:
+        """The error of what a graph answers now; ``look`` is told."""
+        answers = answers_of(interpreter, self.batches)
+        found = self.error(answers)
+        self.look(self, progress, found, answers)
+        return found
 
     def by_sample(self, values: Sequence[Values]) -> list[dict[str, Array]]:
         """Outputs of batches as each sample alone would have them."""
@@ -53,11 +69,24 @@ def _apart(output: Tensor, samples: int) -> Sequence[Tensor]:
     return output.chunk(samples) if samples > 1 else [output]
 
 
-Look = Callable[[Held, float, float, list[Values]], None]
+Look = Callable[[Held, float, float, Sequence[Values]], None]
 """How far training came, from 0 to 1, the error now, and the answers."""
 
 Metric = Callable[[list[dict[str, Array]], list[dict[str, Array]], list[Array]], str]
 """From outputs by sample, the teacher's and any labels, the figure that the user knows, with its name."""
+
+
+def telling(what: str, metric: Metric | None, tell: Callable[[str], None]) -> Look:
+    """A look that tells the error, and what the user's metric makes of the answers."""
+
+    def look(held: Held, progress: float, now: float, answers: Sequence[Values]) -> None:
+        known = ""
+        if metric is not None:
+            labels = [label for batch in held.batches for label in batch.labels]
+            known = f", {metric(held.by_sample(answers), held.by_sample(held.targets), labels)}"
+        tell(f"{what}, {progress:.0%}: error {now:.4g}{known}, on samples held out")
+
+    return look
 
 
 def distil(
@@ -73,27 +102,40 @@ def distil(
         CannotTrain: the teacher's values are not finite, or labels do not fit.
     """
     training, held = data
-    hints = [name for block in blocks[:-1] for name in block.targets]
+    hints = Hints(hints_of(blocks), _HINTS)
 
     def loss_of(dice: torch.Generator, dropped: float) -> Tensor:
         interpreter.rounding.dice = dice
         batch = training[pick(len(training), dice)]
-        # Of one batch at a time: the values between of all would fill the memory.
-        (targets,) = teacher.targets([*interpreter.outputs, *hints], [batch])
-        whole = Block(0, len(interpreter.nodes), (*interpreter.outputs, *hints))
-        found = through(interpreter, whole, batch.feeds, len(batch.samples), dropped)
-        loss = held.goal.loss(found, targets, batch)
-        for name in hints:
-            loss = loss + _HINTS / len(hints) * error(found[name], targets[name])
-        return loss
+        return loss_of_batch((interpreter, teacher), held.goal, hints, batch, dropped)
 
-    def held_out(progress: float) -> float:
-        answers = answers_of(interpreter, held.batches)
-        now = held.error(answers)
-        held.look(held, progress, now, answers)
-        return now
+    return move(
+        list(interpreter.known.values()), loss_of, lambda progress: held.now(interpreter, progress), schedule
+    )
 
-    return move(list(interpreter.known.values()), loss_of, held_out, schedule)
+
+def hints_of(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """What is between the blocks."""
+    return tuple(name for block in blocks[:-1] for name in block.targets)
+
+
+def loss_of_batch(
+    pair: tuple[Interpreter, Teacher], goal: Goal, hints: Hints, batch: Batch, dropped: float = 0.0
+) -> Tensor:
+    """How far a graph is from the goal, and its hints from the teacher's; the values of this batch only.
+
+    Raises:
+        CannotTrain: the teacher's values are not finite, or labels do not fit.
+    """
+    interpreter, teacher = pair
+    names = (*interpreter.outputs, *hints.names)
+    (targets,) = teacher.targets(names, [batch])
+    whole = Block(0, len(interpreter.nodes), names)
+    found = through(interpreter, whole, batch.feeds, len(batch.samples), dropped)
+    loss = goal.loss(found, targets, batch.labels)
+    for name in hints.names:
+        loss = loss + hints.weight / len(hints.names) * error(found[name], targets[name])
+    return loss
 
 
 @torch.no_grad()
@@ -101,9 +143,3 @@ def answers_of(interpreter: Interpreter, batches: Sequence[Batch]) -> list[Value
     """The outputs, of each batch."""
     whole = Block(0, len(interpreter.nodes), tuple(interpreter.outputs))
     return [through(interpreter, whole, batch.feeds, len(batch.samples)) for batch in batches]
-
-
-def error_of_answers(interpreter: Interpreter, batches: Sequence[Batch], targets: Sequence[Values]) -> float:
-    """How far the outputs are from the teacher's, ``targets``, as ``batches.error`` measures it."""
-    held = Held(Goal(interpreter.outputs), batches, targets, lambda *_: None)
-    return held.error(answers_of(interpreter, batches))

@@ -1,4 +1,4 @@
-"""Why a model is left as it was before training, in one sentence."""
+"""Why a model is left as it was before training: what follows upon "training is left out:"."""
 
 
 class CannotTrain(Exception):

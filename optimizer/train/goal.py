@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.runtime import Array
-from optimizer.train.batches import Batch, are_probabilities, error
+from optimizer.train.batches import are_probabilities, error
 from optimizer.train.errors import CannotTrain
 from optimizer.train.interpreter import Values
 from optimizer.train.operators import as_tensor
@@ -28,7 +28,7 @@ class Goal:
     labelled: str = ""
     spread: float = 1.0
 
-    def loss(self, found: Values, wanted: Values, batch: Batch) -> Tensor:
+    def loss(self, found: Values, wanted: Values, labels: Sequence[Array]) -> Tensor:
         """How far answers are from it.
 
         Raises:
@@ -37,7 +37,7 @@ class Goal:
         loss = sum((error(found[name], wanted[name]) for name in self.outputs), torch.zeros(()))
         if self.weight == 0:
             return loss
-        return loss + self.weight * self._task_loss(found[self.labelled], batch.labels)
+        return loss + self.weight * self._task_loss(found[self.labelled], labels)
 
     def _task_loss(self, output: Tensor, labels: Sequence[Array]) -> Tensor:
         """Cross entropy where each row of scores has a label, squared error where each number has one."""
@@ -46,7 +46,7 @@ class Goal:
         if classes > 1 and flat.size * classes == output.numel():
             if flat.min() < 0 or flat.max() >= classes:
                 raise CannotTrain(
-                    f"training is left out: a calibration label is outside 0 to {classes - 1}, the classes "
+                    f"a calibration label is outside 0 to {classes - 1}, the classes "
                     f"of the model's output {self.labelled}."
                 )
             rows = output.reshape(-1, classes)
@@ -56,7 +56,7 @@ class Goal:
             wanted = as_tensor(flat.astype(np.float32)).reshape(output.shape)
             return (output - wanted).square().mean() / (self.spread + _SMALLEST)
         raise CannotTrain(
-            f"training is left out: {flat.size} calibration labels do not fit the model's output "
+            f"{flat.size} calibration labels do not fit the model's output "
             f"{self.labelled} of shape {list(output.shape)}: give one for each prediction."
         )
 

@@ -118,14 +118,12 @@ def check_against_runtime(
     try:
         difference = largest_difference(interpreter, model, samples)
     except NotImplementedError as error:
-        raise UnsupportedOp(f"training leaves this model as it is: {error} is not known to it.") from None
+        raise UnsupportedOp(f"it knows no {error}.") from None
     except (RuntimeError, ValueError, IndexError, TypeError, KeyError) as error:
-        raise UnsupportedOp(
-            f"training leaves this model as it is: torch cannot run it ({first_line(error)})."
-        ) from None
+        raise UnsupportedOp(f"torch cannot run it ({first_line(error)}).") from None
     if not difference <= tolerance:
         raise UnsupportedOp(
-            f"training leaves this model as it is: torch's answers differ from ONNX Runtime's by "
+            f"torch's answers differ from ONNX Runtime's by "
             f"{difference:.2g} of the largest, and {tolerance:g} is allowed."
         )
 
@@ -154,7 +152,7 @@ def _check(nodes: Sequence[ir.Node]) -> None:
     }
     if missing:
         names = ", ".join(sorted(missing))
-        raise UnsupportedOp(f"training leaves this model as it is: it knows no {names}.")
+        raise UnsupportedOp(f"it knows no {names}.")
 
 
 def _read(nodes: Sequence[ir.Node]) -> list[str]:

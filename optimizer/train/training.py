@@ -11,15 +11,13 @@ import numpy as np
 import torch
 
 from optimizer.data import Sample, hash_samples
-from optimizer.runtime import Array
-from optimizer.train.batches import Batch, Teacher, batches_of, batches_well, split
+from optimizer.train.batches import Batch, Teacher, batches_well, labelled_batches, labels_of, split
 from optimizer.train.blocks import Block, blocks_of, shared
 from optimizer.train.checkpoint import read_checkpoint, write_checkpoint
-from optimizer.train.distil import Held, Look, Metric, answers_of, distil
-from optimizer.train.errors import CannotTrain
+from optimizer.train.distil import Held, Metric, answers_of, distil, telling
 from optimizer.train.goal import goal_of
-from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
-from optimizer.train.memory import give_back_memory, keep_memory
+from optimizer.train.interpreter import Interpreter, check_against_runtime
+from optimizer.train.machine import device, on_this_machine
 from optimizer.train.reconstruct import State, advance, reconstruct
 from optimizer.train.schedule import Moved, Schedule
 from optimizer.train.write import written
@@ -78,29 +76,12 @@ def train(
     Raises:
         CannotTrain: or UnsupportedOp; one sentence says why the model stays as it is.
     """
-    keep_memory()
-    try:
-        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+
+    def trained() -> Trained:
+        with device():
             return _train(original, quantised, samples, settings, tell)
-    except (MemoryError, RuntimeError) as problem:
-        reason = _reason(problem)
-        if reason is None:
-            raise
-    give_back_memory()  # now that no traceback holds any of it
-    raise CannotTrain(reason)
 
-
-def _reason(problem: MemoryError | RuntimeError) -> str | None:
-    """What to say where the machine is to blame, not the model."""
-    text = str(problem)
-    if isinstance(problem, MemoryError) or "memory" in text:
-        return "training is left out: this machine has too little memory for it."
-    if "CUDA" in text or "cuDNN" in text:
-        return (
-            f"training is left out: the GPU failed ({text.splitlines()[0]}). "
-            "Set CUDA_VISIBLE_DEVICES to nothing to train on the CPU."
-        )
-    return None
+    return on_this_machine(trained)
 
 
 def _train(
@@ -112,12 +93,15 @@ def _train(
     check_against_runtime(Interpreter(original, saturates=False), original, feeds[:_CHECKED])
     interpreter = Interpreter(quantised, saturates=settings.saturates)
     size = _BATCH if batches_well(interpreter, feeds) else 1
-    batches = _batches(training, size), _batches(held, size)
+    batches = labelled_batches(training, size), labelled_batches(held, size)
     teacher = Teacher(original)
     blocks = blocks_of(interpreter, shared(interpreter, teacher, original, feeds[0]))
-    goal = goal_of(interpreter.outputs, settings.labels_weight, settings.labelled, _labels(samples))
+    goal = goal_of(interpreter.outputs, settings.labels_weight, settings.labelled, labels_of(samples))
     unseen = Held(
-        goal, batches[1], teacher.targets(interpreter.outputs, batches[1]), _look(settings.metric, tell)
+        goal,
+        batches[1],
+        teacher.targets(interpreter.outputs, batches[1]),
+        telling("training, all at once", settings.metric, tell),
     )
     before = unseen.error(answers_of(interpreter, batches[1]))
     moved = _blocks(
@@ -137,28 +121,6 @@ def _train(
     better = whole.after < before
     model = written(quantised, interpreter) if better else quantised
     return Trained(model, before, whole.after if better else before, moved, whole)
-
-
-def _batches(samples: Sequence[Sample], size: int) -> list[Batch]:
-    return batches_of([sample.feeds for sample in samples], size, _labels(samples))
-
-
-def _labels(samples: Sequence[Sample]) -> list[Array]:
-    """Of all, or none."""
-    return [sample.label for sample in samples if sample.label is not None]
-
-
-def _look(metric: Metric | None, tell: Tell) -> Look:
-    """Tells how far training came."""
-
-    def look(held: Held, progress: float, now: float, answers: list[Values]) -> None:
-        known = ""
-        if metric is not None:
-            labels = [label for batch in held.batches for label in batch.labels]
-            known = f", {metric(held.by_sample(answers), held.by_sample(held.targets), labels)}"
-        tell(f"training, all at once, {progress:.0%}: error {now:.4g}{known}, on samples held out")
-
-    return look
 
 
 def _blocks(

@@ -1,24 +1,24 @@
-"""The one loop that teaches a student."""
+"""How a student is taught: the loss, the batches, the pace."""
 
-import copy
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optimizer.train.batches import error
-from optimizer.train.students.lessons import Lesson, Tensors, batches
+from optimizer.train.checkpoint import load_run, save_run
+from optimizer.train.descent import Pace, Run, Trainee, descend
+from optimizer.train.goal import Goal
+from optimizer.train.students.lessons import Batch, Lesson, batches
 from optimizer.train.students.student import Student
 
 _RATE = 2e-3
 _EPOCHS, _LEAST_UPDATES = 40, 2000
 _BATCH = 64
-_PATIENCE = 6  # looks that gain nothing
-_LOOK_AFTER = 1.0  # seconds at least, and an epoch
+_LOOKS, _JUDGED, _PATIENCE = 40, 0.5, 8
 
 
 @dataclass(frozen=True)
@@ -30,51 +30,55 @@ class Learnt:
     updates: int
 
 
-def fit(
-    student: Student, lessons: tuple[Sequence[Lesson], Sequence[Lesson]], *, until: float, seed: int
-) -> Learnt:
+@dataclass(frozen=True)
+class Course:
+    """``until``: a monotonic time. ``checkpoint``: a file from which the same course, by ``key``, goes on."""
+
+    goal: Goal
+    until: float
+    seed: int = 0
+    checkpoint: Path | None = None
+    key: str = ""
+
+
+def fit(student: Student, lessons: tuple[Sequence[Lesson], Sequence[Lesson]], course: Course) -> Learnt:
     """Move the student's parameters until it answers as its teacher does, and leave the best ones.
 
-    The first lessons are learnt from, the second looked at. Adam, the rate along a half cosine that time
-    which runs out shortens. Hinton, Vinyals, Dean: "Distilling the Knowledge in a Neural Network", 2015;
-    scores are matched before the softmax (Ba and Caruana: "Do Deep Nets Really Need to be Deep?", 2014).
+    The first lessons are learnt from, the second looked at. Hinton, Vinyals, Dean: "Distilling the Knowledge
+    in a Neural Network", 2015; scores are matched before the softmax (Ba and Caruana: "Do Deep Nets Really
+    Need to be Deep?", 2014).
     """
-    torch.manual_seed(seed)
-    dice = np.random.default_rng(seed)
+    torch.manual_seed(course.seed)
     training, held = lessons
     size = _BATCH if student.takes_many else 1
-    looked = batches(held, size, dice)
-    before = best = _error(student, looked)
-    kept = copy.deepcopy(student.state_dict())
-    optimisers = _optimisers(student)
-    began = last_look = time.monotonic()
-    updates = idle = 0
-    progress = 0.0
-    planned = max(_EPOCHS * math.ceil(len(training) / size), _LEAST_UPDATES)
-    while progress < 1 and idle < _PATIENCE:
+    looked = batches(held, size, np.random.default_rng(course.seed))
+    before = _error(student, looked, course.goal)
+    tensors = student.state_dict()
+    run = load_run(course.checkpoint, course.key, tensors) or Run(_RATE, before)
+    stream = _again_and_again(training, size, course.seed + run.updates)
+
+    def loss(_update: int) -> Tensor:
         student.train()
-        for inputs, answers in batches(training, size, dice):
-            loss = _loss(student(inputs), answers)
-            student.zero_grad()
-            loss.backward()
-            for optimiser in optimisers:
-                optimiser.param_groups[0]["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * min(progress, 1)))
-                optimiser.step()
-            updates += 1
-            spent = (time.monotonic() - began) / max(until - began, 1e-3)
-            progress = max(updates / planned, spent)
-            if progress >= 1:
-                break
-        if progress < 1 and time.monotonic() - last_look < _LOOK_AFTER:
-            continue
-        last_look = time.monotonic()
-        now = _error(student, looked)
-        idle = 0 if now < best else idle + 1
-        if now < best:
-            best, kept = now, copy.deepcopy(student.state_dict())
-    student.load_state_dict(kept)
+        batch = next(stream)
+        return course.goal.loss(student(batch.inputs), batch.answers, batch.labels)
+
+    trainee = Trainee(
+        list(tensors.values()),
+        _optimisers(student),
+        loss,
+        lambda _progress: _error(student, looked, course.goal),
+    )
+    updates = max(_EPOCHS * math.ceil(len(training) / size), _LEAST_UPDATES)
+    pace = Pace(updates, course.until, _LOOKS, _PATIENCE, judged=_JUDGED)
+    descend(trainee, run, pace, lambda _error: save_run(course.checkpoint, course.key, run, tensors))
     student.eval()
-    return Learnt(before, best, updates)
+    return Learnt(before, run.least, run.updates)
+
+
+def _again_and_again(lessons: Sequence[Lesson], size: int, seed: int) -> Iterator[Batch]:
+    dice = np.random.default_rng(seed)
+    while True:
+        yield from batches(lessons, size, dice)
 
 
 def _optimisers(student: Student) -> list[torch.optim.Optimizer]:
@@ -86,13 +90,9 @@ def _optimisers(student: Student) -> list[torch.optim.Optimizer]:
     return [*found, torch.optim.SparseAdam(tables, lr=_RATE)] if tables else found
 
 
-def _loss(found: Tensors, wanted: Tensors) -> Tensor:
-    return torch.stack([error(found[name], wanted[name]) for name in wanted]).sum()
-
-
 @torch.no_grad()
-def _error(student: Student, looked: Sequence[tuple[Tensors, Tensors]]) -> float:
+def _error(student: Student, looked: Sequence[Batch], goal: Goal) -> float:
     student.eval()
-    found = [float(_loss(student(inputs), answers)) for inputs, answers in looked]
-    weights = [len(next(iter(answers.values()))) for _, answers in looked]
+    found = [float(goal.loss(student(one.inputs), one.answers, one.labels)) for one in looked]
+    weights = [len(next(iter(one.answers.values()))) for one in looked]
     return float(np.average(found, weights=weights))

@@ -24,10 +24,11 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Lesson:
-    """One sample and the original's answers to it."""
+    """One sample, the original's answers to it, and its label if it has one."""
 
     feeds: Feeds
     answers: Mapping[str, Array]
+    label: Array | None = None
 
 
 class Teacher:
@@ -51,7 +52,9 @@ class Teacher:
                 break
             part = samples[at : at + _AT_ONCE]
             answers = outputs_of(self.session, part, names, lambda _, answers: answers)
-            found += [Lesson(sample.feeds, its) for sample, its in zip(part, answers, strict=True)]
+            found += [
+                Lesson(sample.feeds, its, sample.label) for sample, its in zip(part, answers, strict=True)
+            ]
         if len(found) < _FEWEST:
             raise CannotTrain(
                 f"it needs {_FEWEST} calibration samples, better some thousands, and there are {len(found)}."
@@ -79,8 +82,17 @@ def split(lessons: Sequence[Lesson], seed: int) -> tuple[list[Lesson], list[Less
     return [lessons[at] for at in order[held:]], [lessons[at] for at in order[:held]]
 
 
-def batches(lessons: Sequence[Lesson], size: int, dice: np.random.Generator) -> list[tuple[Tensors, Tensors]]:
-    """(inputs, answers) of lessons of equal shapes together, in an order by chance."""
+@dataclass(frozen=True)
+class Batch:
+    """Lessons of equal shapes together."""
+
+    inputs: Tensors
+    answers: Tensors
+    labels: list[Array]
+
+
+def batches(lessons: Sequence[Lesson], size: int, dice: np.random.Generator) -> list[Batch]:
+    """All of them, in an order by chance."""
     by_shape: dict[object, list[Lesson]] = {}
     for at in dice.permutation(len(lessons)):
         lesson = lessons[at]
@@ -88,7 +100,11 @@ def batches(lessons: Sequence[Lesson], size: int, dice: np.random.Generator) -> 
         by_shape.setdefault(shapes, []).append(lesson)
     parts = [alike[at : at + size] for alike in by_shape.values() for at in range(0, len(alike), size)]
     return [
-        (together([one.feeds for one in parts[at]]), together([one.answers for one in parts[at]]))
+        Batch(
+            together([one.feeds for one in parts[at]]),
+            together([one.answers for one in parts[at]]),
+            [one.label for one in parts[at] if one.label is not None],
+        )
         for at in dice.permutation(len(parts))
     ]
 

@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from torch import nn
 from bundle.manifest import Signature
 from optimizer.data import Sample
 from optimizer.errors import InputError
-from optimizer.train.errors import CannotTrain
+from optimizer.train.batches import labels_of
+from optimizer.train.goal import goal_of
+from optimizer.train.machine import on_this_machine
 from optimizer.train.students.export import as_onnx
-from optimizer.train.students.fit import fit
+from optimizer.train.students.fit import Course, fit
 from optimizer.train.students.lessons import Lesson, Teacher, split, together
 from optimizer.train.students.static import Static
 from optimizer.train.students.student import Student
@@ -30,12 +33,20 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Wish:
-    """``kind``: static, mlp or linear, or a factory of a torch module; ``seconds`` for all of it."""
+    """``kind``: static, mlp or linear, or a factory of a torch module; ``seconds`` for all of it.
+
+    ``labels_weight`` and ``labelled``: see ``training.Settings``. ``checkpoint``: a file from which a student
+    that was interrupted goes on, if it is of the same ``key``.
+    """
 
     kind: str
     factory: Callable[..., Any] | None
     seconds: float
     seed: int
+    labels_weight: float = 0.0
+    labelled: str | None = None
+    checkpoint: Path | None = None
+    key: str = ""
 
 
 def teach(wish: Wish, teacher: Teacher, samples: Sequence[Sample], tell: Tell) -> bytes:
@@ -45,12 +56,7 @@ def teach(wish: Wish, teacher: Teacher, samples: Sequence[Sample], tell: Tell) -
         CannotTrain: one sentence says why there is none.
         InputError: the user's factory gives no such module.
     """
-    try:
-        return _teach(wish, teacher, samples, tell)
-    except (MemoryError, RuntimeError) as problem:
-        if isinstance(problem, RuntimeError) and "memory" not in str(problem):
-            raise
-        raise CannotTrain("this machine has too little memory for it.") from None
+    return on_this_machine(lambda: _teach(wish, teacher, samples, tell))
 
 
 def _teach(wish: Wish, teacher: Teacher, samples: Sequence[Sample], tell: Tell) -> bytes:
@@ -65,7 +71,9 @@ def _teach(wish: Wish, teacher: Teacher, samples: Sequence[Sample], tell: Tell) 
     tell(f"student {wish.kind}: {len(training)} answers to learn from, {time.monotonic() - began:.0f} s")
     if wish.factory is None:
         torch.set_num_threads(1)  # more are in each other's way in so small a network
-    learnt = fit(student, (training, held), until=until, seed=wish.seed)
+    goal = goal_of(student.outputs, wish.labels_weight, wish.labelled, labels_of(samples))
+    course = Course(goal, until, wish.seed, wish.checkpoint, wish.key)
+    learnt = fit(student, (training, held), course)
     tell(
         f"student {wish.kind}: error {learnt.before:.4g} -> {learnt.after:.4g}, {learnt.updates} updates, "
         f"{time.monotonic() - began:.0f} s"

@@ -128,7 +128,7 @@ def assert_pressed_untrained(result: tuple[int, list[str]], tmp_path: Path, sent
     [
         ({"calibration": "few"}, "training is left out: it needs 16 calibration samples"),
         ({"model": "logarithm"}, "training is left out: the original gives NaN or infinity at y."),
-        ({"model": "unknown"}, "training leaves this model as it is: it knows no ThresholdedRelu."),
+        ({"model": "unknown"}, "training is left out: it knows no ThresholdedRelu."),
         (
             {"calibration": "labelled", "weight": "0.5"},
             "a calibration label is outside 0 to 31, the classes of the model's output y.",

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
+from optimizer.data import Sample
 from optimizer.press import Options, Pressed, press
 from optimizer.prune.prune import Pruner
 from optimizer.runtime import Feeds, optimised_session
@@ -45,6 +47,10 @@ def samples(seed: int, count: int) -> list[Feeds]:
     return [{"x": one[None]} for one in inputs(seed, count)]
 
 
+def unlabelled(seed: int, count: int) -> list[Sample]:
+    return [Sample(feeds) for feeds in samples(seed, count)]
+
+
 def error(model: bytes, original: bytes) -> float:
     sessions = optimised_session(model), optimised_session(original)
     pairs = [[session.run(None, dict(feeds))[0] for session in sessions] for feeds in samples(9, 32)]
@@ -73,10 +79,10 @@ def silent(_line: str) -> None:
 
 def test_distilling_brings_the_answers_nearer(pruned):
     original, small = pruned
-    found = finetune(original, small, samples(1, 128), settings(), silent)
+    found = finetune(original, small, unlabelled(1, 128), settings(), silent)
     assert found.after < 0.9 * found.before
     assert error(found.model, original) < 0.9 * error(small, original)
-    again = finetune(original, small, samples(1, 128), settings(), silent)
+    again = finetune(original, small, unlabelled(1, 128), settings(), silent)
     assert again.model == found.model
 
 
@@ -92,9 +98,9 @@ def test_a_run_that_was_stopped_goes_on(pruned, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        finetune(original, small, samples(1, 128), settings(checkpoint=path), stop)
+        finetune(original, small, unlabelled(1, 128), settings(checkpoint=path), stop)
     lines: list[str] = []
-    found = finetune(original, small, samples(1, 128), settings(checkpoint=path), lines.append)
+    found = finetune(original, small, unlabelled(1, 128), settings(checkpoint=path), lines.append)
     assert not [line for line in lines if line.startswith("distilling, 1")][:-1]
     assert found.updates == 150
     assert found.after < 0.9 * found.before
@@ -102,11 +108,11 @@ def test_a_run_that_was_stopped_goes_on(pruned, tmp_path):
 
 def test_the_rate_is_tried_first(pruned):
     lines: list[str] = []
-    finetune(*pruned, samples(1, 128), settings(rates=(0.3, 1e3)), lines.append)
+    finetune(*pruned, unlabelled(1, 128), settings(rates=(0.3, 1e3)), lines.append)
     trials = [line for line in lines if "on trial" in line]
     assert len(trials) == 2
     assert "rate 1000 on trial" in trials[1]
-    found = finetune(*pruned, samples(1, 128), settings(rates=(1e3,)), silent)
+    found = finetune(*pruned, unlabelled(1, 128), settings(rates=(1e3,)), silent)
     assert found.model == pruned[1]  # what only gets worse stays as it was
 
 
@@ -117,9 +123,37 @@ def test_a_teacher_without_finite_answers_teaches_nothing(make):
     data = make(
         text, **{name: array.astype(np.float32) for name, array in weights.items()}
     ).SerializeToString()
-    feeds = [{"x": rng.normal(size=(1, 8)).astype(np.float32)} for _ in range(32)]
-    with pytest.raises(CannotTrain, match=r"training .*"):
+    feeds = [Sample({"x": rng.normal(size=(1, 8)).astype(np.float32)}) for _ in range(32)]
+    with pytest.raises(CannotTrain, match="the original gives NaN or infinity"):
         finetune(data, data, feeds, settings(), silent)
+
+
+def test_labels_pull_the_answers_where_they_have_a_weight(pruned):
+    """Labels that say something else than the teacher: the numbers that it gives, the other way round."""
+    original, small = pruned
+    session = optimised_session(original)
+    labelled = [
+        Sample(feeds, -session.run(None, dict(feeds))[0].astype(np.float32)) for feeds in samples(1, 128)
+    ]
+    from_teacher = finetune(original, small, labelled, settings(), silent).model
+    from_labels = finetune(original, small, labelled, settings(labels_weight=4.0), silent).model
+    feeds = samples(9, 1)[0]
+    wanted = session.run(None, dict(feeds))[0].ravel()
+    answers = [
+        optimised_session(one).run(None, dict(feeds))[0].ravel() for one in (from_teacher, from_labels)
+    ]
+    assert np.dot(answers[0], wanted) > 0 > np.dot(answers[1], wanted)
+
+
+@pytest.mark.parametrize("failure", ["CUDA error: device lost", "CUDA out of memory."])
+def test_a_gpu_that_vanishes_is_told_in_a_sentence(pruned, monkeypatch, failure):
+    def vanish(*_: object) -> None:
+        raise RuntimeError(failure)
+
+    monkeypatch.setattr(torch.Tensor, "backward", vanish)
+    expected = "too little memory" if "memory" in failure else "the GPU failed"
+    with pytest.raises(CannotTrain, match=expected):
+        finetune(*pruned, unlabelled(1, 128), settings(), silent)
 
 
 Optimize = Callable[..., tuple[Pressed, list[str]]]
