@@ -12,6 +12,7 @@ from optimizer.external import parse
 from optimizer.passes import (
     CompactTrees,
     DropHitRates,
+    DropZeroWeights,
     FoldAffine,
     FoldBatchNormalization,
     FoldConstants,
@@ -48,6 +49,7 @@ def pipeline() -> list[ir.passes.PassBase]:
         common.IdentityEliminationPass(),
         WriteOutScaler(),
         DropHitRates(),
+        DropZeroWeights(),
         common.ShapeInferencePass(data_prop=False),
         FoldOneHot(),
         FoldLookUps(),

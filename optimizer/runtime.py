@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -18,6 +19,11 @@ ROOT = "/"
 # The only optimiser whose result depends on the CPU that it runs on: blocks of 8 for AVX2, 16 for AVX-512.
 _CPU_SPECIFIC = ("NchwcTransformer",)
 _FATAL = 4
+
+_WEIGHTS_IN_PLACE = "session.use_ort_model_bytes_for_initializers"
+# In what ONNX Runtime 1.32 says of an ``.ort`` whose nodes have tensors as attributes, as TreeEnsemble has:
+# these it cannot leave where they are, but looks for a file of this name.
+_OUT_OF_PLACE = "_ORT_MEM_ADDR_"
 
 
 def quiet_options(level: ort.GraphOptimizationLevel | None = None) -> ort.SessionOptions:
@@ -43,10 +49,16 @@ def serving_session(path: Path) -> ort.InferenceSession:
     for key in (
         "session.use_memory_mapped_ort_model",
         "session.use_ort_model_bytes_directly",
-        "session.use_ort_model_bytes_for_initializers",
+        _WEIGHTS_IN_PLACE,
     ):
         options.add_session_config_entry(key, "1")
-    return ort.InferenceSession(path, options)
+    try:
+        return ort.InferenceSession(path, options)
+    except InvalidGraph as error:
+        if _OUT_OF_PLACE not in str(error):
+            raise
+        options.add_session_config_entry(_WEIGHTS_IN_PLACE, "0")
+        return ort.InferenceSession(path, options)
 
 
 def optimised_session(model: bytes) -> ort.InferenceSession:

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 # onnxruntime 1.32, onnxruntime_session_options_config_keys.h. Run on the bytes where they are, and leave the
 # weights there: nothing is copied.
-_IN_PLACE = {
-    "session.use_ort_model_bytes_directly": "1",
-    "session.use_ort_model_bytes_for_initializers": "1",
-}
+_IN_PLACE = {"session.use_ort_model_bytes_directly": "1"}
+_WEIGHTS_TOO = {"session.use_ort_model_bytes_for_initializers": "1"}
+# In what it says where nodes have tensors as attributes, as TreeEnsemble has: these it cannot leave where
+# they are, but looks for a file of this name.
+_OUT_OF_PLACE = "_ORT_MEM_ADDR_"
 # Map the file: pages that are never touched are never read.
 _MAPPED = {"session.use_memory_mapped_ort_model": "1"}
 
@@ -38,7 +39,12 @@ def open_session(path: str, threads: int, data: "Buffer | None" = None) -> Sessi
         if not file.endswith(".ort"):
             return Session(model, threads=threads)
         config = _IN_PLACE if data is not None else _IN_PLACE | _MAPPED
-        return Session(model, threads=threads, is_optimised=True, config=config)
+        try:
+            return Session(model, threads=threads, is_optimised=True, config=config | _WEIGHTS_TOO)
+        except OrtError as error:
+            if _OUT_OF_PLACE not in error.message:
+                raise
+            return Session(model, threads=threads, is_optimised=True, config=config)
     except OrtError as error:
         first_line = error.message.partition("\n")[0]
         raise InitError(

@@ -3,6 +3,7 @@
 from optimizer.passes.approximate_gelu import ApproximateGelu
 from optimizer.passes.compact_trees import CompactTrees
 from optimizer.passes.drop_hit_rates import DropHitRates
+from optimizer.passes.drop_zero_weights import DropZeroWeights
 from optimizer.passes.fold_affine import FoldAffine
 from optimizer.passes.fold_batch_normalization import FoldBatchNormalization
 from optimizer.passes.fold_constants import FoldConstants
@@ -24,6 +25,7 @@ __all__ = [
     "ApproximateGelu",
     "CompactTrees",
     "DropHitRates",
+    "DropZeroWeights",
     "FoldAffine",
     "FoldBatchNormalization",
     "FoldConstants",

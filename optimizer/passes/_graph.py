@@ -77,11 +77,13 @@ def initializer(graph: ir.Graph, hint: str, array: Array) -> ir.Value:
     while name in taken:
         number += 1
         name = f"{hint}_{number}"
+    # onnx-ir writes texts that it got as a list, those of an array it does not.
+    tensor = ir.tensor(array.tolist() if array.dtype == object else array, name=name)
     value = ir.Value(
         name=name,
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        type=ir.TensorType(tensor.dtype),
         shape=ir.Shape(array.shape),
-        const_value=ir.tensor(array, name=name),
+        const_value=tensor,
     )
     graph.register_initializer(value)
     return value

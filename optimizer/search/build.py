@@ -15,7 +15,7 @@ from optimizer.data import Sample
 from optimizer.external import parse
 from optimizer.model import Model
 from optimizer.normalise import equal_outputs, normalise, pipeline, tidy
-from optimizer.passes import ApproximateGelu, FoldAffine, FuseAttention, RemoveRounding
+from optimizer.passes import ApproximateGelu, CompactTrees, FoldAffine, FuseAttention, RemoveRounding
 from optimizer.quantize.smoothing import Smooth
 from optimizer.runtime import optimised_session, run
 from optimizer.search.base import Base, Built
@@ -178,6 +178,8 @@ def _step(base: Base, change: Change) -> ir.passes.PassBase:
         return FuseAttention()
     if change == "gelu":
         return ApproximateGelu()
+    if change == "compact trees":
+        return CompactTrees(classifiers=True)
     share = _SMOOTHED[change]
     return Smooth(
         {n: one for n, one in base.smoothing.items() if one.free or one.error <= share * one.plain_error}

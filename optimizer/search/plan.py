@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Change = Literal["float", "attention", "gelu", "smooth", "smooth some"]
+Change = Literal["float", "attention", "gelu", "compact trees", "smooth", "smooth some"]
 """What may be done to the cleaned graph before layers are treated, in this order."""
 
 Treatment = Literal[

@@ -67,8 +67,10 @@ def _treat(job: Job, candidates: Candidates, builder: Builder, spent: float) -> 
     if job.seconds_left <= 0:
         return
     changes = choose_changes(job, builder)
-    base = builder.base(changes)
+    base, plan = builder.base(changes), Plan(base=builder.name, changes=changes)
     if not base.treatable:
+        if changes:
+            candidates.measure(plan)
         return
     base.ranges = _ranges(job, builder, base)
     name = layers_file(builder.name, job.options.objective)
@@ -77,7 +79,6 @@ def _treat(job: Job, candidates: Candidates, builder: Builder, spent: float) -> 
         job.tell(f"trying: the {len(base.treatable)} layers one by one")
         table = measure_layers(job, builder, changes)
         job.work.save(name, table)
-    plan = Plan(base=builder.name, changes=changes)
     measured = _along_the_chain(job, candidates, plan, table, spent)
     for refined in _refined(job, plan, table, measured):
         if job.seconds_left > 0:

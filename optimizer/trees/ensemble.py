@@ -168,6 +168,12 @@ def base_values(node: ir.Node) -> Floats:
     return _floats(node, "base_values")
 
 
+def class_labels(node: ir.Node) -> npt.NDArray[np.generic]:
+    """What a classifier calls its classes: integers, or texts as objects; none of a regressor."""
+    texts = node.attributes.get_strings("classlabels_strings", ())
+    return np.array(texts, object) if len(texts) else _ints(node, "classlabels_int64s")
+
+
 def _ints(node: ir.Node, name: str) -> Ints:
     return np.array(node.attributes.get_ints(name, ()), np.int64)
 

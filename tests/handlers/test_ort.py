@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from handlers.inference import ort
 from handlers.inference.session import open_session
 from handlers.inference.tensor import ITEM_SIZES, Tensor
+from tests.handlers.bundles import write_bundle
 from tests.handlers.models import MODELS, build_model
 
 SHAPES = [(), (0,), (1,), (7,), (2, 3), (2, 0, 3), (1, 2, 3, 4, 5)]
@@ -235,6 +236,38 @@ def test_a_models_bytes_are_kept_while_they_are_used(affine_bundle, file):
             content.append(0)
         session.close()
     content.append(0)
+
+
+def stumps(count: int) -> onnx.ModelProto:
+    """y = so many trees, each 1 where x > 0.5: with tensors as attributes of a node."""
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        tree_roots=range(count),
+        nodes_featureids=[0] * count,
+        nodes_splits=onnx.numpy_helper.from_array(np.full(count, 0.5, np.float32)),
+        nodes_modes=onnx.numpy_helper.from_array(np.zeros(count, np.uint8)),
+        nodes_truenodeids=[0] * count,
+        nodes_trueleafs=[1] * count,
+        nodes_falsenodeids=[1] * count,
+        nodes_falseleafs=[1] * count,
+        leaf_targetids=[0, 0],
+        leaf_weights=onnx.numpy_helper.from_array(np.float32([0, 1])),
+    )
+    model = build_model([node], {"x": ("float32", ["batch", 1])}, {"y": ("float32", ["batch", 1])})
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 5))
+    return model
+
+
+@pytest.mark.parametrize("is_fetched", [False, True])
+def test_an_optimised_model_whose_attributes_cannot_be_read_in_place(tmp_path, is_fetched):
+    path = write_bundle(tmp_path, stumps(100), name="stumps") / "model.ort"
+    session = open_session(str(path), 1, path.read_bytes() if is_fetched else None)
+    x = np.float32([[0], [1]])
+    assert array_of(session.run(["y"], {"x": tensor_of(x)})[0]).tolist() == [[0], [100]]
 
 
 def test_a_closed_session(affine_bundle):

@@ -4,6 +4,7 @@ import pytest
 from onnx import helper
 
 from optimizer.passes.compact_trees import CompactTrees
+from tests.optimizer.trees import stumps
 
 X = np.array([[0, 0], [0.5, 0.25], [1, -1], [np.nan, 2], [-3, np.nan]], np.float32)
 
@@ -68,3 +69,51 @@ def test_what_it_cannot_write_stays(apply, more):
 def test_a_tree_of_one_leaf_stays(apply):
     lone = {name: value[-1:] for name, value in tree(0, "LEAF", [0.0, 0.0], [1.0, 2.0, 4.0]).items()}
     assert not apply(CompactTrees(), ensemble(lone | {"target_nodeids": [4]}), x=X).modified
+
+
+THREE = [[[0, 0.5, 0], [0.25, 0, 0]], [[0, 0, 0.5], [0, 0.5, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "operators"),
+    [([0, 1, 2], ["TreeEnsemble", "ArgMax"]), ([3, 1, 2], ["TreeEnsemble", "ArgMax", "Gather"])],
+)
+def test_the_label_of_a_classifier_is_that_of_the_largest_score(apply, labels, operators):
+    applied = apply(CompactTrees(classifiers=True), stumps(THREE, labels), x=X)
+    assert applied.operators == operators
+    assert [one.name for one in applied.model.graph.output] == ["label", "scores"]
+
+
+def test_leaves_that_are_equal_are_written_once_but_those_below_a_root(apply):
+    same = [[[0, 0.5, 0], [0, 0.5, 0]]] * 3  # for a root whose two leaves are one, ONNX Runtime sees a leaf
+    applied = apply(CompactTrees(classifiers=True), stumps(same, [0, 1, 2]), x=X)
+    leaves = {one.name: one for one in applied.model.graph.node[0].attribute}["leaf_targetids"].ints
+    assert list(leaves) == [1, 1]
+
+
+def test_the_first_of_two_classes_has_the_rest_and_wins_where_they_are_equal(apply, answers):
+    model = stumps([[[0.5], [0.0]], [[0.25], [0.0]], [[0.0], [0.25]]], [7, 5])
+    applied = apply(CompactTrees(classifiers=True), model, x=X)
+    assert applied.operators == ["TreeEnsemble", "Sub", "Concat", "ArgMax", "Gather"]
+    for before, after in zip(answers(model, {"x": X}), answers(applied.model, {"x": X}), strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert 0.5 in answers(applied.model, {"x": X})[1]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        stumps([[[0.25, 0.5, 0], [0.25, 0, 0]]], [0, 1, 2]),  # a leaf of two classes
+        stumps([[[0, -0.5, 0], [0.25, 0, 0]]], [0, 1, 2]),
+        stumps([[[0, 0, 0], [0.25, 0, 0]]], [0, 1, 2]),
+        stumps([[[0.5, 0], [0, 0.5]]], [0, 1]),  # the second class is another score than the first's rest
+        stumps(THREE, [0, 1, 2], base_values=[0.5, 0.0, 0.0]),
+        stumps(THREE, [0, 1, 2], post_transform="SOFTMAX"),
+    ],
+)
+def test_classifiers_that_it_does_not_understand_stay(apply, model):
+    assert not apply(CompactTrees(classifiers=True), model, x=X).modified
+
+
+def test_classifiers_that_nobody_asked_for_stay(apply):
+    assert not apply(CompactTrees(), stumps(THREE, [0, 1, 2]), x=X).modified

@@ -16,8 +16,11 @@ from optimizer.trees.graph import Trees, trees_in
 FEATURES = 6
 
 
-def forest(dice, trees, depth, classes=0):
-    """A random forest's graph: full trees of random splits, leaves of a smooth function of the path."""
+def forest(dice, trees, depth, classes=0, pure=False):
+    """A random forest's graph: full trees of random splits, leaves of a smooth function of the path.
+
+    ``pure``: each leaf is for one class alone, by chance.
+    """
     prefix = "class" if classes else "target"
     columns = {key: [] for key in ("treeids", "nodeids", "featureids", "values", "modes", "true", "false")}
     weights = {key: [] for key in ("treeids", "nodeids", "ids", "weights")}
@@ -34,6 +37,8 @@ def forest(dice, trees, depth, classes=0):
             if is_leaf:
                 side = (node + 1).bit_count() / (depth + 1)
                 parts = [side, 1 - side] if classes else [side + 0.1 * dice.normal()]
+                if pure:
+                    parts = np.eye(classes)[dice.integers(classes)].tolist()
                 for score, weight in enumerate(parts):
                     weights["treeids"].append(tree)
                     weights["nodeids"].append(node)
@@ -146,3 +151,14 @@ def test_a_few_small_trees_stay_as_they_are(rng, press):
     rows = rng.normal(size=(80, 1, FEATURES)).astype(np.float32)
     found = press(forest(rng, 10, 2), rows, "--max-drop", "0.01")
     assert "FewerTrees" not in found["passes"]
+
+
+def test_leaves_of_one_class_are_written_compactly(rng, press):
+    batches = rng.normal(size=(40, 100, FEATURES)).astype(np.float32)
+    found = press(
+        forest(rng, 100, 7, classes=3, pure=True), batches, "--objective", "size", "--max-drop", "0"
+    )
+    assert found["passes"][-1] == "CompactTrees"
+    assert "DropZeroWeights" in found["passes"]
+    assert found["drop"] == 0
+    assert found["size_after"] < 0.2 * found["size_before"]
