@@ -189,8 +189,8 @@ def choose_file(
     """Which of a candidate's files to serve.
 
     The fastest; for ``cold-start`` the one whose start costs least, and for ``size`` the smallest, among
-    those that are not slower than the original. An ORT file that is as fast as the ``.onnx`` is preferred,
-    since it starts sooner.
+    those that are not slower than the original. An ORT file that is as fast as the ``.onnx`` is preferred
+    where it starts no later, as most do.
     """
     if objective == "size":
         no_slower = [name for name in timed if timed[name].ratio >= 1 or is_same(timed[name])]
@@ -201,9 +201,11 @@ def choose_file(
         if not_slower:
             return min(not_slower, key=lambda name: cold[name])
     fastest_ort = max((name for name in timed if name != "onnx"), key=lambda name: timed[name].ratio)
-    onnx = timed["onnx"].ratio
+    onnx, ratio = timed["onnx"].ratio, timed[fastest_ort].ratio
+    if objective == "latency" and cold[fastest_ort] > cold["onnx"] and ratio * _SAME_FILE < onnx:
+        return "onnx"
     needed = onnx if onnx == 1.0 else onnx * _SAME_FILE
-    return fastest_ort if timed[fastest_ort].ratio >= needed else "onnx"
+    return fastest_ort if ratio >= needed else "onnx"
 
 
 def is_hopeless(scores: Scores, bound: float) -> bool:

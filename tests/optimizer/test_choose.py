@@ -128,6 +128,12 @@ def test_which_file_is_served(onnx, ort, objective, file):
     assert choose_file(timed, {"onnx": 50, "ort": 10}, {"onnx": 8, "ort": 48}, objective) == file
 
 
+@pytest.mark.parametrize(("ort", "file"), [(1.5, "onnx"), (1.6, "ort")])
+def test_an_ort_file_that_starts_later_has_to_be_faster(ort, file):
+    timed = {"onnx": latency(1.5), "ort": latency(ort)}
+    assert choose_file(timed, {"onnx": 50, "ort": 70}, {"onnx": 8, "ort": 14}, "latency") == file
+
+
 def test_a_few_samples_may_show_that_there_is_no_hope():
     assert is_hopeless(scores(0.05, 0.005), 0.01)
     assert not is_hopeless(scores(0.05, 0.02), 0.01)
