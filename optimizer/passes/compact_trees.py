@@ -94,7 +94,7 @@ def _write(node: ir.Node, ensemble: Ensemble) -> None:
     graph, score = present(node.graph), new.outputs[0]
     graph.insert_before(node, new)
     answers = [score] if node.op_type == _REGRESSOR else _classified(node, score)
-    for old, given in zip(node.outputs, answers, strict=True):
+    for old, given in zip(node.outputs, answers, strict=False):
         given.type, given.shape, name = old.type, old.shape, old.name
         old.replace_all_uses_with(given, replace_graph_outputs=True)
         old.name, given.name = None, name

@@ -60,7 +60,7 @@ class Ensemble:
 
 
 def tree_nodes(graph: ir.Graph) -> list[ir.Node]:
-    """The graph's ensembles of which trees can be left out: those that add scores up."""
+    """The graph's ensembles of which trees can be left out: those that add scores up, of float32 numbers."""
     return [
         node
         for node in graph
@@ -68,6 +68,7 @@ def tree_nodes(graph: ir.Graph) -> list[ir.Node]:
         and node.op_type in _KINDS
         and node.attributes.get_string("aggregate_function", "SUM") in ("SUM", "AVERAGE")
         and set(node.attributes.get_strings("nodes_modes", ())) <= {*COMPARISONS, LEAF}
+        and not any(name.endswith("_as_tensor") for name in node.attributes)
     ]
 
 
