@@ -196,8 +196,8 @@ def _add_time(group: argparse._ArgumentGroup) -> None:
         "--student",
         metavar="KIND",
         help="spend --train on another network with the same inputs and outputs instead, which learns from "
-        "the original's answers: static (a vector for each token, for texts), mlp or linear (for tables), or "
-        "module:factory of a torch module",
+        "the original's answers: static (a vector for each token, for texts), mlp or linear (for tables), "
+        "shallower (the original without some of its layers), or module:factory of a torch module",
     )
     group.add_argument(
         "--labels-weight",
@@ -300,7 +300,7 @@ def _check_student(kind: str, seconds: int, labels_weight: float) -> None:
         )
     if ":" not in kind and kind not in KINDS:
         raise InputError(f"--student {kind} is none of {', '.join(KINDS)}, nor a module:factory: name one.")
-    if find_spec("onnxscript") is None:
+    if kind != "shallower" and find_spec("onnxscript") is None:
         raise InputError(
             "--student needs onnxscript, which is not here: pip install onnxscript, or make setup-train."
         )

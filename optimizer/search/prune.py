@@ -15,8 +15,7 @@ from optimizer.prune.prune import Pruner
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Form
-from optimizer.search.changes import choose_changes
-from optimizer.search.held_out import metric_held_out
+from optimizer.search.distil import distilled, float_base
 from optimizer.search.search import search_form
 
 # How much of every group may be gone: half first, then more or less of it, then what is in between.
@@ -55,9 +54,7 @@ def prune_best(job: Job, candidates: Candidates) -> int:
 
 def _form(job: Job, candidates: Candidates, seconds: int) -> Form | None:
     """The pruned graph; None, and a sentence, where there is none."""
-    builder = candidates.builder
-    changes = tuple(change for change in choose_changes(job, builder) if "smooth" not in change)
-    pruning = _Pruning(job, builder.base(changes))
+    pruning = _Pruning(job, float_base(job, candidates.builder))
     if not pruning.pruner.groups:
         job.note("pruning is left out: no channels, neurons or heads of this graph can go without others")
         return None
@@ -162,21 +159,12 @@ class _Pruning:
     def distilled(self, cut: _Cut, seconds: int) -> Form:
         """The graph after training, or as it was where that is not possible or gains nothing."""
         from optimizer.train.errors import CannotTrain  # noqa: PLC0415
-        from optimizer.train.finetune import Settings, finetune  # noqa: PLC0415
 
         job, name = self._job, f"pruned-{cut.share:g}-{self._key}-{seconds}"
-        settings = Settings(
-            # What was cut and refitted took its part of the time, but never most of it.
-            until=min(max(self._started + seconds, time.monotonic() + seconds / 2), job.ends),
-            seed=job.options.seed,
-            checkpoint=job.work.path(f"{name}.checkpoint"),
-            labels_weight=job.options.labels_weight,
-            labelled=job.outputs[0],
-            metric=metric_held_out(job),
-        )
+        checkpoint = job.work.path(f"{name}.checkpoint")
 
         def result() -> bytes:
-            return finetune(self._base.data, cut.data, job.tuning, settings, job.tell).model
+            return distilled(job, (self._base.data, cut.data), self._started, seconds, checkpoint)
 
         applied = [*self._base.applied, AppliedPass(name="Prune", parameters={"share": cut.share})]
         try:

@@ -12,8 +12,9 @@ from optimizer.data import import_function
 from optimizer.job import Job
 from optimizer.search.build import Form
 from optimizer.search.search import search_form
+from optimizer.search.shallower import shallower
 
-KINDS = ("static", "mlp", "linear")
+KINDS = ("static", "mlp", "linear", "shallower")
 
 
 def try_student(job: Job, candidates: Candidates, kind: str) -> None:
@@ -30,12 +31,16 @@ def try_student(job: Job, candidates: Candidates, kind: str) -> None:
         return
     factory = None if kind in KINDS else import_function(kind, "--student")
     seconds, seed, weight = job.options.train, job.options.seed, job.options.labels_weight
-    key = hashlib.sha256(f"{kind}\0{_source(factory)}\0{seconds}\0{seed}\0{weight}".encode()).hexdigest()[:16]
+    # The bound decides on how many layers go.
+    what = str(job.options.max_drop) if kind == "shallower" else _source(factory)
+    key = hashlib.sha256(f"{kind}\0{what}\0{seconds}\0{seed}\0{weight}".encode()).hexdigest()[:16]
     model = job.model
 
     def taught() -> bytes:
-        teacher = Teacher(model.data, model.session, model.signature)
         checkpoint = job.work.path(f"student-{key}.checkpoint")
+        if kind == "shallower":
+            return shallower(job, candidates.builder, checkpoint)
+        teacher = Teacher(model.data, model.session, model.signature)
         wish = Wish(kind, factory, seconds, seed, weight, job.outputs[0], checkpoint, key)
         return teach(wish, teacher, job.tuning, job.tell)
 

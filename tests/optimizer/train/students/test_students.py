@@ -24,6 +24,12 @@ TEXT = """agraph (int64[batch, length] ids, int64[batch, length] mask) => (float
 TABLE = """agraph (float[batch, 6] x) => (float[batch, 3] p, int64[batch] label) {
     a = MatMul (x, w) b = Relu (a) c = MatMul (b, v) d = Relu (c) e = MatMul (d, u) p = Softmax (e)
     n = ArgMax <axis = 1, keepdims = 0> (p) label = Gather (classes, n) }"""
+# Blocks of large layers around which a residual sum goes; half of them give little.
+DEEP = """agraph (float[batch, 128] x) => (float[batch, 16] y) {{
+    x0 = LayerNormalization (x, scale, offset) {blocks} y = MatMul (x6, w) }}"""
+BLOCK = """h{0} = MatMul (x{0}, u{0}) g{0} = Relu (h{0}) f{0} = MatMul (g{0}, v{0})
+    s{0} = Add (f{0}, x{0}) x{1} = LayerNormalization (s{0}, scale, offset)"""
+FAINT = (1, 2, 4)
 MODULE = """
 import torch
 
@@ -98,6 +104,23 @@ def table_model(make: Make, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def deep_model(make: Make, tmp_path: Path) -> Path:
+    rng = np.random.default_rng(2)
+    weights = {"scale": np.ones(128), "offset": np.zeros(128), "w": rng.normal(size=(128, 16)) / 11}
+    for block in range(6):
+        weights[f"u{block}"] = rng.normal(size=(128, 1024)) / 11
+        weights[f"v{block}"] = rng.normal(size=(1024, 128)) / (200 if block in FAINT else 32)
+    blocks = " ".join(BLOCK.format(block, block + 1) for block in range(6))
+    model = make(
+        DEEP.format(blocks=blocks), **{name: array.astype(np.float32) for name, array in weights.items()}
+    )
+    onnx.save(model, tmp_path / "deep.onnx")
+    for name in ("calibration", "evaluation"):
+        np.savez(tmp_path / f"{name}.npz", x=rng.normal(size=(400, 128)).astype(np.float32))
+    return tmp_path / "deep.onnx"
+
+
+@pytest.fixture
 def optimize(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Optimize:
     """Status, stdout and stderr of the command."""
     monkeypatch.chdir(tmp_path)
@@ -167,6 +190,25 @@ def test_a_student_of_a_table_gives_classes_too(optimize: Optimize, table_model:
     p, label = session.run(["p", "label"], {"x": x})
     np.testing.assert_array_equal(label, p.argmax(1) + 7)
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_shallower_student_has_fewer_layers(optimize: Optimize, deep_model: Path) -> None:
+    status, out, err = optimize(
+        deep_model, "shallower", "--json", data=".npz", metric="cosine", max_drop=0.03
+    )
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert result["passes"][0] == "Student", result.get("notes")
+    assert result["drop"] <= 0.03
+    model = onnx.load(Path(result["bundle"], "model.onnx"))
+    assert sum(node.op_type == "LayerNormalization" for node in model.graph.node) == 4
+
+
+def test_a_shallower_student_is_for_residual_blocks(optimize: Optimize, table_model: Path) -> None:
+    status, out, _ = optimize(table_model, "shallower", data=".npz", output="p", max_drop=0.2, train=1)
+    assert status == 0
+    assert "student shallower is left out: no layer of this graph can go whole, as no residual sum" in out
 
 
 def test_a_static_student_is_for_token_ids(optimize: Optimize, table_model: Path) -> None:

@@ -1,0 +1,37 @@
+"""What is cut of a graph and then distilled: from which graph, and for how long."""
+
+import time
+from pathlib import Path
+
+from optimizer.job import Job
+from optimizer.search.base import Base
+from optimizer.search.build import Builder
+from optimizer.search.changes import choose_changes
+from optimizer.search.held_out import metric_held_out
+
+
+def float_base(job: Job, builder: Builder) -> Base:
+    """The graph that is cut: cleaned, and changed as far as that is for speed."""
+    return builder.base(tuple(change for change in choose_changes(job, builder) if "smooth" not in change))
+
+
+def distilled(
+    job: Job, models: tuple[bytes, bytes], started: float, seconds: float, checkpoint: Path
+) -> bytes:
+    """Of an original and what was cut of it from ``started`` on, the second one trained towards the first.
+
+    Raises:
+        CannotTrain: one sentence says why it stays as it was.
+    """
+    from optimizer.train.finetune import Settings, finetune  # noqa: PLC0415 - torch is there for those who train only
+
+    settings = Settings(
+        # What was cut and refitted took its part of the time, but never most of it.
+        until=min(max(started + seconds, time.monotonic() + seconds / 2), job.ends),
+        seed=job.options.seed,
+        checkpoint=checkpoint,
+        labels_weight=job.options.labels_weight,
+        labelled=job.outputs[0],
+        metric=metric_held_out(job),
+    )
+    return finetune(*models, job.tuning, settings, job.tell).model
