@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
 from optimizer.external import parse
+from optimizer.normalise import normalise
 from optimizer.prune.depth import Shallower
 from optimizer.prune.groups import shapes_of
 from optimizer.prune.residual import residual_blocks, without
 from optimizer.runtime import Feeds, optimised_session
 from tests.optimizer.conftest import Make
 
+MINILM = Path(__file__).parents[3] / "build" / "minilm" / "model.onnx"
 POST_NORM = """agraph (float[n, l, 16] x, float[n, l, l] mask) => (float[n, l, 4] y) {
     n0 = LayerNormalization (x, scale, offset) masked = Mul (mask, large)
     q = MatMul (n0, wq) k = MatMul (n0, wk) v = MatMul (n0, wv) t = Transpose <perm = [0, 2, 1]> (k)
@@ -197,6 +200,23 @@ def test_the_layers_behind_make_up_for_it(case):
         )
 
     assert 0 < error(refitted) < 0.8 * error(careless)
+
+
+@pytest.mark.skipif(not MINILM.exists(), reason="examples/minilm/export.sh was not run")
+def test_minilm_has_two_blocks_in_each_of_six_layers():
+    data, _ = normalise(MINILM.read_bytes(), lambda _: True)
+    ids = np.arange(1000, 1012)[None]
+    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    shapes = shapes_of(data, feeds)
+    blocks = residual_blocks(parse(data).graph, shapes)
+    assert [len(block.layers) for block in blocks] == [2, 2] * 6  # keys, queries and values are one by now
+    whole = answer(data, feeds)
+    cosines = [
+        float((answer(without(data, [one.name for one in blocks[:gone]], shapes), feeds) * whole).sum())
+        for gone in (0, 12)
+    ]
+    assert cosines[0] > 0.999
+    assert cosines[1] < 0.6
 
 
 def names_of(model: bytes) -> set[str]:
