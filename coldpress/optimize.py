@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import math
+import os
 import re
 import sys
 import warnings
@@ -43,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     out: Path | None = None
     # What numpy thinks of infinite or missing numbers is not news: metrics and candidates that fail say so.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="optimizer|numpy")
+    # OpenMP's threads wait for each other in a loop: where another program has one of two cores, torch then
+    # trained at a twentieth of its speed. Asleep they lose a tenth on a machine that has nothing else to do.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         words = sys.argv[1:] if argv is None else argv
         arguments = _parser().parse_args(words)

@@ -28,6 +28,10 @@ class Hints:
     names: tuple[str, ...]
     weight: float
 
+    def wanted(self, interpreter: Interpreter) -> tuple[str, ...]:
+        """These and the outputs: all that a teacher has to say."""
+        return (*interpreter.outputs, *self.names)
+
 
 @dataclass(frozen=True)
 class Held:
@@ -107,7 +111,9 @@ def distil(
     def loss_of(dice: torch.Generator, dropped: float) -> Tensor:
         interpreter.rounding.dice = dice
         batch = training[pick(len(training), dice)]
-        return loss_of_batch((interpreter, teacher), held.goal, hints, batch, dropped)
+        # Of one batch at a time: the values between of all would fill the memory.
+        (targets,) = teacher.targets(hints.wanted(interpreter), [batch])
+        return loss_of_batch(interpreter, held.goal, hints, (batch, targets), dropped)
 
     return move(
         list(interpreter.known.values()), loss_of, lambda progress: held.now(interpreter, progress), schedule
@@ -120,17 +126,15 @@ def hints_of(blocks: Sequence[Block]) -> tuple[str, ...]:
 
 
 def loss_of_batch(
-    pair: tuple[Interpreter, Teacher], goal: Goal, hints: Hints, batch: Batch, dropped: float = 0.0
+    interpreter: Interpreter, goal: Goal, hints: Hints, lesson: tuple[Batch, Values], dropped: float = 0.0
 ) -> Tensor:
-    """How far a graph is from the goal, and its hints from the teacher's; the values of this batch only.
+    """How far a graph is from the goal, and its hints from the teacher's, which the lesson has.
 
     Raises:
-        CannotTrain: the teacher's values are not finite, or labels do not fit.
+        CannotTrain: labels do not fit.
     """
-    interpreter, teacher = pair
-    names = (*interpreter.outputs, *hints.names)
-    (targets,) = teacher.targets(names, [batch])
-    whole = Block(0, len(interpreter.nodes), names)
+    batch, targets = lesson
+    whole = Block(0, len(interpreter.nodes), hints.wanted(interpreter))
     found = through(interpreter, whole, batch.feeds, len(batch.samples), dropped)
     loss = goal.loss(found, targets, batch.labels)
     for name in hints.names:

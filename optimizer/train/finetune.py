@@ -7,6 +7,7 @@ It takes thousands of unlabelled samples, and minutes.
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from optimizer.train.checkpoint import load_run, save_run
 from optimizer.train.descent import Pace, Run, Trainee, copies, descend, put
 from optimizer.train.distil import Held, Hints, Metric, answers_of, hints_of, loss_of_batch, telling
 from optimizer.train.goal import goal_of
-from optimizer.train.interpreter import Interpreter, check_against_runtime
+from optimizer.train.interpreter import Interpreter, Values, check_against_runtime
 from optimizer.train.machine import device, on_this_machine
 from optimizer.train.write import written
 
@@ -135,12 +136,10 @@ class _Task:
 
     def go_on(self, run: Run, settings: Settings, looked: Callable[[float], None] = lambda _: None) -> None:
         """Until the run ends."""
-        batches = self._batches(settings.seed + run.updates)
-        pair = self.interpreter, self.teacher
         trainee = Trainee(
             self.tensors,
             [torch.optim.Adam(self.tensors, lr=run.rate, betas=_MOMENTS)],
-            lambda _update: loss_of_batch(pair, self.held.goal, self.hints, next(batches)),
+            lambda _update: loss_of_batch(self.interpreter, self.held.goal, self.hints, next(lessons)),
             lambda progress: self.held.now(self.interpreter, progress),
         )
         pace = Pace(
@@ -152,7 +151,23 @@ class _Task:
             warm_up=_WARM_UP,
             largest_gradient=_LARGEST_GRADIENT,
         )
-        descend(trainee, run, pace, looked)
+        with ThreadPoolExecutor(1) as pool:
+            lessons = self._lessons(pool, self._batches(settings.seed + run.updates))
+            descend(trainee, run, pace, looked)
+
+    def _lessons(self, pool: ThreadPoolExecutor, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Values]]:
+        """Batches with what the teacher says to them: to the next one, while this one is learnt from."""
+
+        def asked() -> tuple[Batch, Values]:
+            with device():  # which each thread has for itself
+                batch = next(batches)
+                (targets,) = self.teacher.targets(self.hints.wanted(self.interpreter), [batch])
+                return batch, targets
+
+        ahead = pool.submit(asked)
+        while True:
+            now, ahead = ahead, pool.submit(asked)
+            yield now.result()
 
     def _batches(self, seed: int) -> Iterator[Batch]:
         """Samples in an order by chance, again and again, in batches of equal shapes."""
