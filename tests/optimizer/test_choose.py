@@ -5,6 +5,7 @@ from bundle.manifest import Figures
 from optimizer.choose import Margin, Measured, choose_file, contenders, is_hopeless, ranked
 from optimizer.evaluate import Scores
 from optimizer.measure import Latency
+from optimizer.search.plan import CLEAN
 
 
 def latency(ratio, spread=0.02):
@@ -49,6 +50,21 @@ def test_the_original_in_ort_format_is_served_only_where_it_is_no_worse(objectiv
 def test_of_those_as_fast_as_the_fastest_the_smallest_comes_first():
     tried = [ORIGINAL, candidate("large", 2.0, 60), candidate("small", 1.95, 25), candidate("slow", 1.5, 10)]
     assert names(tried) == ["small", "large", "slow", "original"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size", "drop", "best"),
+    [
+        (1.0, 30, 0.0, "clean"),
+        (1.0, 99, 0.0, "original"),
+        (0.9, 30, 0.0, "original"),
+        (1.0, 30, 0.02, "original"),
+    ],
+)
+def test_the_cleaned_graph_is_served_where_it_is_as_fast_and_smaller(ratio, size, drop, best):
+    clean = msgspec.structs.replace(candidate("clean", ratio, size, drop=drop), plan=CLEAN)
+    lossy = candidate("lossy", 1.0, 10)
+    assert names([ORIGINAL, lossy, clean])[0] == best
 
 
 def test_what_cannot_be_told_from_the_fastest_counts_as_as_fast():
