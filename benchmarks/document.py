@@ -55,22 +55,22 @@ def write_document(content: Mapping[str, Any]) -> None:
 
 
 def write_readme(content: Mapping[str, Any]) -> None:
-    """Replace what stands between the markers: each model at the target that is the default."""
-    asked = ((row, row["asked"].split(", ")) for row in content["rows"] if row["tool"] == OURS)
+    """Replace what stands between the markers: models at the default target, and what was trained."""
+    ours = [(row, row["asked"].split(", ")) for row in content["rows"] if row["asked"]]
+    chosen = [one for one in ours if one[0]["tool"] == TRAINED or one[1][2] == _DEFAULT_TARGET]
     compared = {row["model"] for row in content["rows"] if not row["asked"]}
     table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
         (
             (
                 row["model"],
-                f"{row['metric']}, {bound}" + (", for size" if objective == "size" else ""),
+                ", ".join([row["metric"], bound, *(["for size"] if objective == "size" else []), *more]),
                 f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'], ', ')}]",
                 _number(row["speed-up"], ".2f", "x"),
                 f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
                 _peer(row["beats best peer"]) if row["model"] in compared else "not compared",
             )
-            for row, (objective, bound, target) in asked
-            if target == _DEFAULT_TARGET
+            for row, (objective, bound, _, *more) in chosen
         ),
     )
     insert(_README, "bench-optimize", table)

@@ -91,10 +91,10 @@ def merged(kept: list[Row], rows: list[Row]) -> list[Row]:
 
 
 def compared(rows: list[Row]) -> list[Row]:
-    """Ours beside all of the others' rows, whenever each was measured."""
+    """Ours beside the others' rows, whenever each was measured."""
     cases = {(model.title, case.title): case for model in MODELS for case in model.cases}
     return [
-        {**row, "beats best peer": compare(_verdict(row), _peers(rows, row["model"]), case, _bytes(row))}
+        {**row, "beats best peer": compare(_verdict(row), peers(rows, case, row["model"]), case, _bytes(row))}
         if (case := cases.get((row["model"], row["asked"])))
         else row
         for row in rows
@@ -124,27 +124,34 @@ def _rows(model: Model, only: str) -> list[Row]:
     ]
     if not tools and not cases:
         return []
-    peers = {tool.title: by_tool(model, tool) for tool in tools}
+    others = {tool.title: by_tool(model, tool) for tool in tools}
     ours = {case.title: by_optimize(model, case) for case in cases}
     print(f"{model.title}: judging", file=sys.stderr)
     folder = prepare(model)
-    produced = {**peers, **ours}
+    produced = {**others, **ours}
     files = {name: Path(one.model) for name, one in produced.items() if one.model}
     verdicts = judge(model, folder, files)
     before = (folder / "model.onnx").stat().st_size
     judged = {name: verdicts.get(name, Verdict(error=one.error)) for name, one in produced.items()}
-    known = {**_peers(kept_rows(), model.title), **{name: judged[name] for name in peers}}
-    rows = [_row(model, name, "", peers[name], judged[name]) for name in peers]
-    for case in cases:
-        made = judged[case.title]
-        beaten = {"beats best peer": compare(made, known, case, before)}
-        rows.append({**_row(model, _ours(case), case.title, ours[case.title], made), **beaten})
-    return [{**row, "MB before": before / 1e6} for row in rows]
+    rows = [_row(model, name, "", others[name], judged[name]) for name in others]
+    rows += [_row(model, _ours(case), case.title, ours[case.title], judged[case.title]) for case in cases]
+    rows = [{**row, "MB before": before / 1e6} for row in rows]
+    measured = {(row["tool"], row["asked"]) for row in rows}
+    return [
+        row
+        for row in compared(merged(kept_rows(), rows))
+        if row["model"] == model.title and (row["tool"], row["asked"]) in measured
+    ]
 
 
-def _peers(rows: list[Row], title: str) -> dict[str, Verdict]:
-    """The others of one model, by their title."""
-    return {row["tool"]: _verdict(row) for row in rows if row["model"] == title and not row["asked"]}
+def peers(rows: list[Row], case: Case, title: str) -> dict[str, Verdict]:
+    """The others of one model, by their title; those that train only beside ours that trained."""
+    too_much = set() if case.train else {tool.title for tool in TOOLS if tool.trains}
+    return {
+        row["tool"]: _verdict(row)
+        for row in rows
+        if row["model"] == title and not row["asked"] and row["tool"] not in too_much
+    }
 
 
 def _verdict(row: Row) -> Verdict:

@@ -38,18 +38,22 @@ def test_figures_and_errors_below_the_marker_only(tmp_path, monkeypatch):
     assert "| other | `Error: a/b` |  |  |  | 3 |" in lines
 
 
-def test_the_readme_has_each_model_at_the_default_target(tmp_path, monkeypatch):
+def test_the_readme_has_each_model_at_the_default_target_and_what_was_trained(tmp_path, monkeypatch):
     page = tmp_path / "README.md"
     page.write_text(
         "# Kept\n\n<!-- written by `make bench-optimize` -->\nold figures\n<!-- end -->\n\nkept too\n"
     )
     monkeypatch.setattr(benchmarks.document, "_README", page)
     other = {**FIGURES, **OURS, "asked": "latency, 0.02, x86_64-vnni", "speed-up": 9.0}
-    write_readme({"rows": [{**FIGURES, "tool": "peer"}, {**FIGURES, **OURS}, other]})
+    trained = {**other, "tool": "coldpress optimize, trained"}
+    trained["asked"] = "size, 0.02, x86_64-vnni, static student, trained 600 s"
+    write_readme({"rows": [{**FIGURES, "tool": "peer"}, {**FIGURES, **OURS}, other, trained]})
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("# Kept", "kept too")
     assert [line for line in lines if line.startswith("| toy")] == [
-        "| toy | cosine, 0.02 | 0.0123 [0.0100, 0.0200] | 1.50x | 2.00 → 0.50 | peer, 1.5x |"
+        "| toy | cosine, 0.02 | 0.0123 [0.0100, 0.0200] | 1.50x | 2.00 → 0.50 | peer, 1.5x |",
+        "| toy | cosine, 0.02, for size, static student, trained 600 s | 0.0123 [0.0100, 0.0200] | 9.00x "
+        "| 2.00 → 0.50 | peer, 1.5x |",
     ]
     assert "old figures" not in lines
 

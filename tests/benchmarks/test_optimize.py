@@ -94,8 +94,7 @@ def test_every_case_of_a_model_has_a_name_of_its_own():
         assert len({case.title for case in model.cases}) == len(model.cases)
 
 
-def test_a_peer_that_is_measured_later_counts():
-    model = MODELS[0]
+def measured(model, tool, asked, speed, verdict=None):
     figures = {
         "drop": 0.0,
         "drop interval": [0.0, 0.0],
@@ -105,8 +104,29 @@ def test_a_peer_that_is_measured_later_counts():
         "MB before": 2.0,
         "error": None,
     }
-    ours = {**row(model, "coldpress optimize", model.cases[0].title, 0.0), **figures}
-    ours |= {"speed-up": 1.5, "speed-up interval": [1.4, 1.6], "beats best peer": "yes: the original, 1x"}
-    peer = {**row(model, "NNCF quantize", "", 0.0), **figures}
-    peer |= {"speed-up": 2.0, "speed-up interval": [1.9, 2.1], "beats best peer": None}
+    speeds = {"speed-up": speed, "speed-up interval": [speed - 0.1, speed + 0.1], "beats best peer": verdict}
+    return {**row(model, tool, asked, 0.0), **figures, **speeds}
+
+
+def test_a_peer_that_is_measured_later_counts():
+    model = MODELS[0]
+    ours = measured(model, "coldpress optimize", model.cases[0].title, 1.5, "yes: the original, 1x")
+    peer = measured(model, "NNCF quantize", "", 2.0)
     assert [one["beats best peer"] for one in compared([peer, ours])] == [None, "no: NNCF quantize, 2x"]
+
+
+def test_what_trains_is_beside_what_trains():
+    model = next(one for one in MODELS if one.name == "digits")
+    trained = next(case for case in model.cases if case.train)
+    peer = measured(model, "NVIDIA ModelOpt, distilled to a half", "", 2.0)
+    rows = compared(
+        [
+            peer,
+            measured(model, "coldpress optimize", model.cases[0].title, 1.5),
+            measured(model, "coldpress optimize, trained", trained.title, 2.5),
+        ]
+    )
+    assert [one["beats best peer"] for one in rows[1:]] == [
+        "yes: the original, 1x",
+        "yes: NVIDIA ModelOpt, distilled to a half, 2x",
+    ]
