@@ -66,14 +66,18 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
     feeds = representative([sample.feeds for sample in job.tuning], _PROFILED_SIZES)
     graph = onnx.load_model_from_string(base.data).graph
     known = {output for node in graph.node for output in node.output}
-    times: dict[Choice, dict[str, float]] = {None: layer_times(base.data, treatable, known, feeds)}
+
+    def timed(data: bytes) -> dict[str, float]:
+        return layer_times(data, treatable, known, feeds)
+
+    times: dict[Choice, dict[str, float]] = {None: timed(base.data)}
     treated: dict[Treatment, bytes] = {}
     for treatment in dict.fromkeys(one for choices in treatable.values() for one in choices):
         everywhere = {layer: treatment for layer, choices in treatable.items() if treatment in choices}
         try:
             built = builder.build(Plan(base=builder.name, changes=changes, layers=everywhere))
             if built is not None:
-                times[treatment] = layer_times(built[0], treatable, known, feeds)
+                times[treatment] = timed(built[0])
                 treated[treatment] = built[0]
         except (OSError, MemoryError):
             raise
@@ -83,33 +87,40 @@ def measure_layers(job: Job, builder: Builder, changes: tuple[Change, ...]) -> L
         [sample.feeds for sample in job.tuning],
         until=time.monotonic() + max(_SENSITIVITY_SHARE * job.seconds_left, 1.0),
     )
+    return LayerTable(_rows(graph, treatable, times, errors))
+
+
+def _rows(
+    graph: onnx.GraphProto,
+    treatable: Mapping[str, Sequence[Treatment]],
+    times: Mapping[Choice, Mapping[str, float]],
+    errors: Mapping[str, Mapping[Treatment, float]],
+) -> list[LayerFigures]:
+    """Each layer as it is, and under every treatment whose error is known."""
     sizes = _weight_bytes(graph, treatable)
     rows = []
     operators = {name: node.op_type for node in graph.node for name in node.output if name in treatable}
     for layer, operator in operators.items():
-        plain = times[None].get(layer, 0.0)
-        rows.append(
-            LayerFigures(
-                layer=layer,
-                operator=operator,
-                treatment=None,
-                ms=plain,
-                size_bytes=sizes[layer],
-                error=0.0,
-            )
+        plain = LayerFigures(
+            layer=layer,
+            operator=operator,
+            treatment=None,
+            ms=times[None].get(layer, 0.0),
+            size_bytes=sizes[layer],
+            error=0.0,
         )
-        rows.extend(
-            LayerFigures(
-                layer=layer,
-                operator=operator,
+        rows.append(plain)
+        rows += [
+            msgspec.structs.replace(
+                plain,
                 treatment=treatment,
-                ms=times[treatment].get(layer, plain),
+                ms=times[treatment].get(layer, plain.ms),
                 size_bytes=sizes[layer] / _SMALLER.get(treatment, 4),
                 error=error,
             )
             for treatment, error in errors.get(layer, {}).items()
-        )
-    return LayerTable(rows)
+        ]
+    return rows
 
 
 def layer_options(
