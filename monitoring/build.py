@@ -67,14 +67,8 @@ def build(  # noqa: PLR0913 - each is a part of the calibration data
     if seasons != "none":
         if times is None:
             raise ValueError("seasons need the times of the samples.")
-        placed = place(bins, scores)
-        # A season's counts are of the same samples as the bins.
-        placed_in = [placed[:, i] if whole[i] else placed[ranked, i] for i in range(len(named))]
-        season = season_of(times, seasons)
-        seasons_in = [season if whole[i] else season[ranked] for i in range(len(named))]
-        seasonal = _counted(placed_in, seasons_in, COUNT[seasons])
-        # A part of which too little is known is compared with all.
-        seasonal[np.bincount(season, minlength=COUNT[seasons]) < LEAST] = seasonal.sum(axis=0)
+        rows = [every if is_whole else ranked for is_whole in whole]
+        seasonal = _seasonal(place(bins, scores), rows, season_of(times, seasons), COUNT[seasons])
     return Baseline(
         samples=samples,
         tensors=tensors,
@@ -142,11 +136,15 @@ def _joined(whole: Bins, ranked: Bins, of_whole: Array) -> Bins:
     return Bins(*pick)
 
 
-def _counted(placed: Sequence[Array], seasons: Sequence[Array], count: int) -> Array:
-    """float32 [seasons, scores, BINS]: how many samples of a season are in each bin."""
-    found = np.zeros((count, len(placed), BINS), np.float32)
-    for index, (bins, numbers) in enumerate(zip(placed, seasons, strict=True)):
-        np.add.at(found[:, index], (numbers, bins), 1)
+def _seasonal(placed: Array, rows: Sequence[Array], season: Array, count: int) -> Array:
+    """float32 [seasons, scores, BINS]: samples in each bin; of each score those rows that its bins are of.
+
+    A season of which too little is known is compared with all.
+    """
+    found = np.zeros((count, len(rows), BINS), np.float32)
+    for index, of_score in enumerate(rows):
+        np.add.at(found[:, index], (season[of_score], placed[of_score, index]), 1)
+    found[np.bincount(season, minlength=count) < LEAST] = found.sum(axis=0)
     return found
 
 
