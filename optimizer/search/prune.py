@@ -1,22 +1,30 @@
-"""A move of the search: fewer channels, neurons and heads, trained back towards the original's answers."""
+"""A move of the search: fewer channels, neurons and heads, or layers, trained back towards the original."""
 
+import functools
 import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import onnx_ir as ir
+
 from bundle.manifest import AppliedPass, Scalar
 from optimizer.candidates import Candidates
 from optimizer.errors import InputError
+from optimizer.external import parse
 from optimizer.job import Job
+from optimizer.measure import latencies, representative
 from optimizer.prune.choose import Matrix
+from optimizer.prune.depth import Shallower
 from optimizer.prune.prune import Pruner
+from optimizer.quantize import QuantizeDynamic
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Form
 from optimizer.search.distil import distilled, float_base
 from optimizer.search.search import search_form
+from optimizer.search.shallower import blocks_within_reach
 
 # How much of every group may be gone: half first, then more or less of it, then what is in between.
 _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
@@ -24,6 +32,7 @@ _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
 _WITHIN_REACH, _AIM = 1.6, 0.95
 _TIME_SHARE = 0.8  # of --train
 _SENSED_ON = 128  # samples
+_TIMING_BUDGET_S = 3.0
 
 
 def prune_best(job: Job, candidates: Candidates) -> int:
@@ -55,20 +64,31 @@ def prune_best(job: Job, candidates: Candidates) -> int:
 def _form(job: Job, candidates: Candidates, seconds: int) -> Form | None:
     """The pruned graph; None, and a sentence, where there is none."""
     pruning = _Pruning(job, float_base(job, candidates.builder))
-    if not pruning.pruner.groups:
-        job.note("pruning is left out: no channels, neurons or heads of this graph can go without others")
+    found = [cut for cut in (pruning.most_within_reach(), pruning.fewest_layers()) if cut is not None]
+    if not found:
+        job.note(f"pruning is left out: {pruning.why_not}")
         return None
-    found = pruning.most_within_reach()
-    return None if found is None else pruning.distilled(found, seconds)
+    return pruning.distilled(pruning.best(found), seconds)
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """A graph without ``share`` of the units of every group, and its drop before it is trained."""
+    """A graph without ``share`` of the units of every group or so many ``blocks``, and its drop untrained."""
 
     share: float
     data: bytes
     drop: float
+    blocks: int = 0
+
+    @property
+    def word(self) -> str:
+        """How much is gone."""
+        return f"{self.blocks} blocks" if self.blocks else f"{self.share:.0%}"
+
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """Of the pass."""
+        return {"blocks": self.blocks} if self.blocks else {"share": self.share}
 
 
 class _Pruning:
@@ -79,6 +99,7 @@ class _Pruning:
         self._base = base
         self._key = hashlib.sha256(base.data).hexdigest()[:8]
         self.pruner = Pruner(base.data, base.feeds, job.options.seed)
+        self.why_not = ""
         self._is_ordered = False
         self._started = time.monotonic()
 
@@ -88,6 +109,9 @@ class _Pruning:
         From half of the units on, more go while the drop permits it, or less until it does; then once more
         between the last two.
         """
+        if not self.pruner.groups:
+            self.why_not = "no channels, neurons or heads of this graph can go without others"
+            return None
         cuts = [self._cut(_HALF)]
         for share in _MORE if self._is_near(cuts[0]) else _LESS:
             cuts.append(self._cut(share))
@@ -99,12 +123,36 @@ class _Pruning:
             return self._between(near, [cut for cut in known if cut.share > near.share])
         if known:
             least = min(cut.drop for cut in known)
-            self._job.note(
-                f"pruning is left out: even an eighth gone costs {least:.2g}, too far from the bound"
-            )
+            self.why_not = f"even an eighth gone costs {least:.2g}, too far from the bound"
         else:
-            self._job.note("pruning is left out: the groups are too small, or layers read NaN or infinity")
+            self.why_not = "the groups are too small, or layers read NaN or infinity"
         return None
+
+    def fewest_layers(self) -> _Cut | None:
+        """The graph without as many residual blocks as that permits; None where not even one may go."""
+        job = self._job
+        whole = Shallower(self._base.data, self._base.feeds)
+        for count in range(blocks_within_reach(job, whole) if whole.blocks else 0, 0, -1):
+            refitted = functools.partial(whole.refitted, count)
+            data = job.work.file(f"pruned-{count}-blocks-{self._key}.float", refitted).read_bytes()
+            drop = job.judge.score(optimised_session(data), job.selection).drop
+            job.tell(f"residual blocks, {count} gone: drop {drop:.4f} untrained")
+            cut = _Cut(0, data, drop, count)
+            if self._is_near(cut):
+                return cut
+        return None
+
+    def best(self, cuts: Sequence[_Cut]) -> _Cut:
+        """The smallest or the fastest, in int8: there fewer neurons save less than fewer layers do."""
+        job = self._job
+        if len(cuts) == 1 or job.options.objective == "size":
+            return min(cuts, key=lambda cut: len(cut.data))
+        rounding = QuantizeDynamic(saturates=self._base.saturates)
+        forms = {cut.word: optimised_session(_rounded(cut.data, rounding)) for cut in cuts}
+        feeds = representative(self._base.feeds)
+        timed = latencies(job.model.session, forms, feeds, _TIMING_BUDGET_S, job.options.seed)
+        job.tell("pruning, by " + ", ".join(f"{word}: {one.ratio:.2f}x" for word, one in timed.items()))
+        return max(cuts, key=lambda cut: timed[cut.word].ratio)
 
     def _between(self, near: _Cut, beyond: Sequence[_Cut]) -> _Cut:
         """A little more than ``near``, as far as that is near as well."""
@@ -160,13 +208,13 @@ class _Pruning:
         """The graph after training, or as it was where that is not possible or gains nothing."""
         from optimizer.train.errors import CannotTrain  # noqa: PLC0415
 
-        job, name = self._job, f"pruned-{cut.share:g}-{self._key}-{seconds}"
+        job, name = self._job, f"pruned-{cut.blocks or cut.share:g}-{self._key}-{seconds}"
         checkpoint = job.work.path(f"{name}.checkpoint")
 
         def result() -> bytes:
             return distilled(job, (self._base.data, cut.data), self._started, seconds, checkpoint)
 
-        applied = [*self._base.applied, AppliedPass(name="Prune", parameters={"share": cut.share})]
+        applied = [*self._base.applied, AppliedPass(name="Prune", parameters=cut.parameters)]
         try:
             data = job.work.file(f"{name}.distilled", result).read_bytes()
         except CannotTrain as reason:
@@ -175,4 +223,9 @@ class _Pruning:
         if data != cut.data:
             parameters: dict[str, Scalar] = {"seconds": seconds, "seed": job.options.seed}
             applied.append(AppliedPass(name="Distil", parameters=parameters))
-        return Form(f"pruned by {cut.share:.0%}", data, applied)
+        return Form(f"pruned by {cut.word}", data, applied)
+
+
+def _rounded(model: bytes, rounding: QuantizeDynamic) -> bytes:
+    data: bytes = ir.to_proto(rounding(parse(model)).model).SerializeToString()
+    return data

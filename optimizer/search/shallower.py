@@ -28,19 +28,17 @@ def shallower(job: Job, builder: Builder, checkpoint: Path) -> bytes:
     whole = Shallower(base.data, base.feeds)
     if not whole.blocks:
         raise CannotTrain("no layer of this graph can go whole, as no residual sum goes around one.")
-    count = _most_within_reach(job, whole)
+    count = max(blocks_within_reach(job, whole), 1)  # as that is what was asked for
     job.tell(f"student shallower: without {count} of {len(whole.blocks)} residual blocks")
     models = base.data, whole.refitted(count)
     return distilled(job, models, started, job.options.train, checkpoint)
 
 
-def _most_within_reach(job: Job, whole: Shallower) -> int:
-    """How many blocks go: one at least, as that is what was asked for, and at most half of them."""
-    count = 1
-    for more in range(1, max(len(whole.blocks) // 2, 1) + 1):
-        drop = job.judge.score(optimised_session(whole.without(more)), job.selection).drop
-        job.tell(f"student shallower, {more} gone: drop {drop:.4f}, neither refitted nor trained")
+def blocks_within_reach(job: Job, whole: Shallower) -> int:
+    """How many may go, at most half: once they are refitted and trained, the drop may be within the bound."""
+    for count in range(max(len(whole.blocks) // 2, 1)):
+        drop = job.judge.score(optimised_session(whole.without(count + 1)), job.selection).drop
+        job.tell(f"residual blocks, {count + 1} gone: drop {drop:.4f}, neither refitted nor trained")
         if not drop <= _WITHIN_REACH * job.options.max_drop:
-            break
-        count = more
-    return count
+            return count
+    return max(len(whole.blocks) // 2, 1)

@@ -195,6 +195,30 @@ def test_the_search_takes_a_pruned_graph_within_the_bound(optimize, model):
     assert not [line for line in lines if line.startswith("distilling")]
 
 
+@pytest.mark.slow
+def test_whole_layers_go_where_that_is_faster(optimize, make):
+    """Of four blocks two give little; of their neurons none more than the others."""
+    block = """h{0} = MatMul (x{0}, u{0}) g{0} = Tanh (h{0}) f{0} = MatMul (g{0}, v{0})
+        s{0} = Add (f{0}, x{0}) x{1} = LayerNormalization (s{0}, scale, offset)"""
+    text = """agraph (float[n, 16, 64] x) => (float[n, 16, 16] y) {{
+        x00 = MatMul (x, w0) x0 = LayerNormalization (x00, scale, offset) {} y = MatMul (x4, w) }}"""
+    rng = np.random.default_rng(3)
+    weights = {"scale": np.ones(256), "offset": np.zeros(256), "w": rng.normal(size=(256, 16)) / 16}
+    weights["w0"] = rng.normal(size=(64, 256)) / 8
+    for number in range(4):
+        weights[f"u{number}"] = rng.normal(size=(256, 256)) / 8
+        weights[f"v{number}"] = rng.normal(size=(256, 256)) / (16 if number % 2 else 160)
+    deep = make(
+        text.format(" ".join(block.format(number, number + 1) for number in range(4))),
+        **{name: array.astype(np.float32) for name, array in weights.items()},
+    )
+    pressed, lines = optimize(deep, max_drop=0.02, train=10)
+    print("\n".join(lines))
+    (pruned,) = [one for one in pressed.manifest.passes if one.name == "Prune"]
+    assert pruned.parameters == {"blocks": 2}
+    assert pressed.manifest.metric.drop <= 0.02
+
+
 def test_a_graph_of_which_nothing_can_go_says_so(optimize, make):
     text = """g (float[n, 16, 64] x) => (float[n, 16, 64] y) {
         a = MatMul (x, w) y = LayerNormalization (a, s, o) }"""
