@@ -29,7 +29,7 @@ from optimizer.search.shallower import blocks_within_reach
 # How much of every group may be gone: half first, then more or less of it, then what is in between.
 _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
 # Minutes of distilling take two fifths of a drop away (docs/optimize.md), and int8 needs a part of the bound.
-_WITHIN_REACH, _AIM = 1.6, 0.95
+_WITHIN_REACH, _AIM = 1.5, 0.95
 _TIME_SHARE = 0.8  # of --train
 _SENSED_ON = 128  # samples
 _TIMING_BUDGET_S = 3.0

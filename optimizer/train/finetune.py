@@ -32,7 +32,7 @@ _BATCH = 32
 _CHECKED = 2  # samples on which the float graph is compared with ONNX Runtime
 _HINTS = 0.3  # what all blocks weigh together beside the outputs
 _RATES = (0.03, 0.1)  # steps of quantisation (see ``parameters``) an update; tried on a short schedule first
-_TRIAL = 0.08  # of the time, for each rate
+_TRIAL, _NEARLY = 0.08, 0.5  # of the time, for each rate; of the best one's gain
 _WARM_UP = 0.03  # of the way
 _MOMENTS = (0.9, 0.98)
 _LARGEST_GRADIENT = 1.0
@@ -180,24 +180,29 @@ class _Task:
 
 
 def _best_rate(task: _Task, settings: Settings, before: float, tell: Tell) -> float:
-    """The rate that is best on a short schedule of its own, from the same start."""
+    """The largest rate that does well on a short schedule of its own, from the same start.
+
+    A short schedule flatters small steps: MiniLM's error fell by a fifth at 0.03 and by a ninth at 0.1 in 100
+    seconds, but its drop by a third and by two fifths in 20 minutes.
+    """
     if len(settings.rates) == 1:
         return settings.rates[0]
     quiet = replace(task, held=replace(task.held, look=lambda *_: None))
     start = copies(task.tensors)
-    errors = {}
+    gains = {}
     for number, rate in enumerate(settings.rates):
         now = time.monotonic()
         until = now + (settings.until - now) * _TRIAL / (1 - number * _TRIAL)
         trial = Run(rate, before)
         quiet.go_on(trial, replace(settings, until=until, updates=settings.updates // 8))
-        errors[rate] = trial.least
+        gains[rate] = before - trial.least
         put(task.tensors, start)
         tell(
             f"distilling, rate {rate:g} on trial: error {before:.4g} -> {trial.least:.4g}, "
             f"{trial.updates} updates"
         )
-    return min(errors, key=lambda rate: errors[rate])
+    enough = _NEARLY * max(gains.values())
+    return max(rate for rate, gain in gains.items() if gain >= enough) if enough > 0 else min(gains)
 
 
 def _key(pruned: bytes, samples: Sequence[Sample], settings: Settings) -> str:
