@@ -25,6 +25,7 @@ from optimizer.train.write import written
 Tell = Callable[[str], None]
 
 _BATCH = 8
+_MOST_SAMPLES = 1024  # each block asks the teacher about all of them, and keeps what it reads
 _CHECKED = 2  # samples on which the float graph is compared with ONNX Runtime
 _TRIAL, _TRIED = 0.1, 3  # of the time, and blocks at least, after which training that gained nothing ends
 _DONE = "blocks done"  # in a checkpoint, beside the parameters' names
@@ -89,6 +90,7 @@ def _train(
 ) -> Trained:
     torch.manual_seed(settings.seed)
     training, held = split(samples, settings.seed)
+    training = training[:_MOST_SAMPLES]
     feeds = [sample.feeds for sample in training]
     check_against_runtime(Interpreter(original, saturates=False), original, feeds[:_CHECKED])
     interpreter = Interpreter(quantised, saturates=settings.saturates)
