@@ -106,14 +106,20 @@ def test_a_run_that_was_stopped_goes_on(pruned, tmp_path):
     assert found.after < 0.9 * found.before
 
 
-def test_the_rate_is_tried_first(pruned):
+def test_a_rate_that_gains_nothing_makes_room_for_a_smaller_one(pruned):
     lines: list[str] = []
-    finetune(*pruned, unlabelled(1, 128), settings(rates=(0.3, 1e3)), lines.append)
-    trials = [line for line in lines if "on trial" in line]
-    assert len(trials) == 2
-    assert "rate 1000 on trial" in trials[1]
+    two = settings(rates=(0.3, 1e3), updates=600)
+    found = finetune(*pruned, unlabelled(1, 128), two, lines.append)
+    assert "distilling: a rate of 1000 gained nothing" in lines
+    assert found.after < 0.9 * found.before
     found = finetune(*pruned, unlabelled(1, 128), settings(rates=(1e3,)), silent)
     assert found.model == pruned[1]  # what only gets worse stays as it was
+
+
+def test_few_updates_take_the_smaller_rate(pruned):
+    lines: list[str] = []
+    finetune(*pruned, unlabelled(1, 128), settings(rates=(0.3, 1e3), updates=20), lines.append)
+    assert not [line for line in lines if "1000" in line]
 
 
 def test_a_teacher_without_finite_answers_teaches_nothing(make):
