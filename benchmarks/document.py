@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.publish import insert, markdown, replace
+from benchmarks.tools import TOOLS
 
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _MARKER = "<!-- Below: written by `make bench-optimize` -->"
@@ -58,7 +59,13 @@ def write_readme(content: Mapping[str, Any]) -> None:
     """Replace what stands between the markers: models at the default target, and what was trained."""
     ours = [(row, row["asked"].split(", ")) for row in content["rows"] if row["asked"]]
     chosen = [one for one in ours if one[0]["tool"] == TRAINED or one[1][2] == _DEFAULT_TARGET]
-    compared = {row["model"] for row in content["rows"] if not row["asked"]}
+    training = {tool.title for tool in TOOLS if tool.trains}
+    peers = [row for row in content["rows"] if not row["asked"]]
+    # What does not train has peers that do not train either.
+    compared = {
+        OURS: {row["model"] for row in peers if row["tool"] not in training},
+        TRAINED: {row["model"] for row in peers},
+    }
     table = markdown(
         ("model", "asked", "drop [95 %]", "speed-up", "MB", "best other tool within the bound"),
         (
@@ -68,7 +75,7 @@ def write_readme(content: Mapping[str, Any]) -> None:
                 f"{_number(row['drop'], '.4f')} [{_ends(row['drop interval'], ', ')}]",
                 _number(row["speed-up"], ".2f", "x"),
                 f"{row['MB before']:.2f} → {_number(row['MB'], '.2f')}",
-                _peer(row["beats best peer"]) if row["model"] in compared else "not compared",
+                _peer(row["beats best peer"]) if row["model"] in compared[row["tool"]] else "not compared",
             )
             for row, (objective, bound, _, *more) in chosen
         ),
