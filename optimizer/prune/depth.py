@@ -29,7 +29,7 @@ class Shallower:
         graph = parse(model).graph
         self._layers = [layer.name for layer in layers_of(graph)]
         self.blocks = residual_blocks(graph, self._shapes)
-        self._answers = _answers(model, self._samples[:_ORDERED_ON])
+        self._answers = _answers(model, self._samples[:_ORDERED_ON]) if self.blocks else []
         self._order: list[Block] = []
         self._alone: dict[Block, float] = {}
 

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from optimizer.job import Job
+from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Builder
 from optimizer.search.changes import choose_changes
@@ -13,6 +14,11 @@ from optimizer.search.held_out import metric_held_out
 def float_base(job: Job, builder: Builder) -> Base:
     """The graph that is cut: cleaned, and changed as far as that is for speed."""
     return builder.base(tuple(change for change in choose_changes(job, builder) if "smooth" not in change))
+
+
+def untrained_drop(job: Job, cut: bytes) -> float:
+    """On selection samples."""
+    return job.judge.score(optimised_session(cut), job.selection).drop
 
 
 def distilled(

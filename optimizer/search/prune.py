@@ -22,7 +22,7 @@ from optimizer.quantize import QuantizeDynamic
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Form
-from optimizer.search.distil import distilled, float_base
+from optimizer.search.distil import distilled, float_base, untrained_drop
 from optimizer.search.search import search_form
 from optimizer.search.shallower import blocks_within_reach
 
@@ -135,7 +135,7 @@ class _Pruning:
         for count in range(blocks_within_reach(job, whole) if whole.blocks else 0, 0, -1):
             refitted = functools.partial(whole.refitted, count)
             data = job.work.file(f"pruned-{count}-blocks-{self._key}.float", refitted).read_bytes()
-            drop = job.judge.score(optimised_session(data), job.selection).drop
+            drop = untrained_drop(job, data)
             job.tell(f"residual blocks, {count} gone: drop {drop:.4f} untrained")
             cut = _Cut(0, data, drop, count)
             if self._is_near(cut):
@@ -182,7 +182,7 @@ class _Pruning:
             return None
         if not path.exists():
             job.work.write(path.name, data)
-        drop = job.judge.score(optimised_session(data), job.selection).drop
+        drop = untrained_drop(job, data)
         job.tell(f"pruning, {share:.0%} gone: drop {drop:.4f} untrained")
         return _Cut(share, data, drop)
 

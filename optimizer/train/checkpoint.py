@@ -38,7 +38,7 @@ def read_checkpoint(path: Path | None) -> dict[str, Array]:
         return {}
 
 
-def save_run(path: Path | None, key: str, run: Run, tensors: Mapping[str, Tensor]) -> None:
+def save_run(path: Path | None, key: str, tensors: Mapping[str, Tensor], run: Run) -> None:
     """How far a run is, its tensors now, and where they were best; ``key``: of all that it depends on."""
     if path is None:
         return

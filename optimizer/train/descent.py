@@ -59,8 +59,8 @@ class Run:
     kept: list[Tensor] | None = None
 
 
-def descend(trainee: Trainee, run: Run, pace: Pace, looked: Callable[[float], None] = lambda _: None) -> None:
-    """Go on with a run until it ends; ``looked`` is told each error.
+def descend(trainee: Trainee, run: Run, pace: Pace, looked: Callable[[Run], None] = lambda _: None) -> None:
+    """Go on with a run until it ends; ``looked`` is told of each look.
 
     The error may rise at first, while steps are large; at ten times what it was, a run is given up.
     """
@@ -82,7 +82,7 @@ def descend(trainee: Trainee, run: Run, pace: Pace, looked: Callable[[float], No
         now = trainee.error(min(run.progress, 1.0))
         if now < pace.worth * run.least:
             run.least, run.kept, idle = now, copies(trainee.tensors), 0
-        looked(now)
+        looked(run)
         gains_nothing = run.progress >= pace.judged and idle >= pace.patience
         if gains_nothing or not now <= _DIVERGES * before:
             break

@@ -4,10 +4,11 @@ As in ``distil``, with what blocks give as hints; but nothing is rounded here, s
 It takes thousands of unlabelled samples, and minutes.
 """
 
+import functools
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,10 +113,11 @@ def _finetune(
     before = unseen.error(answers_of(interpreter, looked))
     key = _key(pruned, samples, settings)
     tensors = {name: one.steps for name, one in interpreter.known.items()}
+    save = functools.partial(save_run, settings.checkpoint, key, tensors)
     start = copies(task.tensors)
     run = load_run(settings.checkpoint, key, tensors) or Run(_first_rate(task, settings), before)
     while True:
-        _go_on(task, run, settings, (key, tensors))
+        task.go_on(run, settings, save)
         smaller = [rate for rate in settings.rates if rate < run.rate]
         if run.kept is not None or not smaller:
             break
@@ -142,7 +144,7 @@ class _Task:
         """All parameters, each in steps of its own."""
         return [one.steps for one in self.interpreter.known.values()]
 
-    def go_on(self, run: Run, settings: Settings, looked: Callable[[float], None] = lambda _: None) -> None:
+    def go_on(self, run: Run, settings: Settings, looked: Callable[[Run], None]) -> None:
         """Until the run ends."""
         lessons = self.lessons(settings.seed + run.updates)
         trainee = Trainee(
@@ -186,10 +188,6 @@ class _Task:
             batches = labelled_batches(mixed, self.size)
             for at in dice.permutation(len(batches)):
                 yield batches[at]
-
-
-def _go_on(task: _Task, run: Run, settings: Settings, kept: tuple[str, Mapping[str, Tensor]]) -> None:
-    task.go_on(run, settings, lambda _error: save_run(settings.checkpoint, kept[0], run, kept[1]))
 
 
 def _first_rate(task: _Task, settings: Settings) -> float:

@@ -1,5 +1,6 @@
 """How a student is taught: the loss, the batches, the pace."""
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def fit(student: Student, lessons: tuple[Sequence[Lesson], Sequence[Lesson]], co
     )
     updates = max(_EPOCHS * math.ceil(len(training) / size), _LEAST_UPDATES)
     pace = Pace(updates, course.until, _LOOKS, _PATIENCE, judged=_JUDGED)
-    descend(trainee, run, pace, lambda _error: save_run(course.checkpoint, course.key, run, tensors))
+    descend(trainee, run, pace, functools.partial(save_run, course.checkpoint, course.key, tensors))
     student.eval()
     return Learnt(before, run.least, run.updates)
 
