@@ -59,7 +59,9 @@ def main() -> None:
     if not rows:
         names = ", ".join(model.name for model in MODELS)
         sys.exit(f"--only {options.only} fits nothing: models are {names}")
-    show("optimize", rows, _COLUMNS)
+    measured = {_name(row) for row in rows}
+    every = compared(merged(kept_rows(), rows))
+    show("optimize", [row for row in every if _name(row) in measured], _COLUMNS)
 
 
 def _write(rows: list[Row]) -> None:
@@ -86,8 +88,12 @@ def merged(kept: list[Row], rows: list[Row]) -> list[Row]:
             *((_ours(case), case.title) for case in model.cases),
         ]
     ]
-    by_name = {(row["model"], row["tool"], row["asked"]): row for row in [*kept, *rows]}
+    by_name = {_name(row): row for row in [*kept, *rows]}
     return [by_name[name] for name in names if name in by_name]
+
+
+def _name(row: Row) -> tuple[str, str, str]:
+    return row["model"], row["tool"], row["asked"]
 
 
 def compared(rows: list[Row]) -> list[Row]:
@@ -135,13 +141,7 @@ def _rows(model: Model, only: str) -> list[Row]:
     judged = {name: verdicts.get(name, Verdict(error=one.error)) for name, one in produced.items()}
     rows = [_row(model, name, "", others[name], judged[name]) for name in others]
     rows += [_row(model, _ours(case), case.title, ours[case.title], judged[case.title]) for case in cases]
-    rows = [{**row, "MB before": before / 1e6} for row in rows]
-    measured = {(row["tool"], row["asked"]) for row in rows}
-    return [
-        row
-        for row in compared(merged(kept_rows(), rows))
-        if row["model"] == model.title and (row["tool"], row["asked"]) in measured
-    ]
+    return [{**row, "MB before": before / 1e6} for row in rows]
 
 
 def peers(rows: list[Row], case: Case, title: str) -> dict[str, Verdict]:
