@@ -10,7 +10,7 @@ from optimizer.job import Job
 from optimizer.runtime import optimised_session
 from optimizer.search.build import Builder, Trainer
 from optimizer.search.held_out import metric_held_out
-from optimizer.search.plan import ORIGINAL_BASE, Plan
+from optimizer.search.plan import Plan
 from optimizer.search.prune import prune_best
 
 # Training takes less than half of a drop away: what is further from the bound stays outside it.
@@ -20,7 +20,7 @@ _WITHIN_REACH = 1.5
 def train_best(job: Job, candidates: Candidates) -> None:
     """Spend ``--train`` seconds: on a pruned graph, as far as there is one, and on one candidate.
 
-    The candidate is measured if it beats its untrained form for sure. What keeps either from being trained is
+    The candidate, of the original or of what was pruned, learns from its own float graph. It is measured if it beats its untrained form for sure. What keeps either from being trained is
     said in one sentence, and the rest stays as it was.
     """
     seconds = prune_best(job, candidates)
@@ -85,7 +85,6 @@ def _worth_most(job: Job, measured: list[Measured]) -> Measured | None:
         one
         for one in measured
         if one.plan.layers
-        and one.plan.base == ORIGINAL_BASE
         and not one.plan.trained
         and one.hopeless_at is None
         and one.scores is not None

@@ -109,7 +109,7 @@ def _train(
     moved = _blocks(
         interpreter, teacher, blocks, batches, (settings, _key(quantised, samples, settings), tell)
     )
-    if len(moved) < len(blocks):
+    if len(moved) < len(blocks) and _gained_nothing(moved):
         tell("training ends after this trial: no block came nearer to the original's")
         return Trained(quantised, before, before, moved, Moved(before, before, kept=False, updates=0))
     whole = distil(
@@ -132,7 +132,10 @@ def _blocks(
     batches: tuple[Sequence[Batch], Sequence[Batch]],
     how: tuple[Settings, str, Tell],
 ) -> list[Moved]:
-    """Train block after block, from where an earlier run stopped; the first only, if they gain nothing."""
+    """Train block after block, from where an earlier run stopped, while there is time.
+
+    The first only, if they gain nothing.
+    """
     settings, key, tell = how
     states = State.of(batches[0]), State.of(batches[1])
     schedule = Schedule(settings.block_updates, settings.block_rate, settings.until, dropped=0.5)
@@ -140,6 +143,9 @@ def _blocks(
     moved: list[Moved] = []
     began = time.monotonic()
     for number, block in enumerate(blocks):
+        if time.monotonic() >= settings.until:
+            tell(f"training, blocks: the time ended after {number} of {len(blocks)}")
+            break
         if number >= done:
             until = _share_of(settings.until, len(blocks) - number, len(blocks))
             mine = replace(schedule, until=until, seed=settings.seed + number)

@@ -195,6 +195,7 @@ def test_the_search_takes_a_pruned_graph_within_the_bound(optimize, model):
     print("\n".join(lines))
     assert "Prune" in [one.name for one in pressed.manifest.passes]
     assert pressed.manifest.metric.drop <= 0.02
+    assert [line for line in lines if line.startswith("training: pruned by ")]  # in int8
     again, lines = optimize(model, max_drop=0.02, train=15)
     print("\n".join(lines))
     assert again.folder == pressed.folder

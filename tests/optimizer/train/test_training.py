@@ -283,6 +283,14 @@ def test_a_trial_that_gains_nothing_ends_the_training(case: Case) -> None:
     )
 
 
+def test_blocks_for_which_there_is_no_time_are_left_out(case: Case) -> None:
+    lines: list[str] = []
+    found = train(case.original, case.quantised, case.samples, settings(until=0.0), lines.append)
+    assert lines[0].startswith("training, blocks: the time ended after 0 of ")
+    assert found.blocks == []
+    assert found.after <= found.before
+
+
 def test_it_tells_how_far_it_came(case: Case) -> None:
     lines: list[str] = []
 
