@@ -20,8 +20,9 @@ _WITHIN_REACH = 1.5
 def train_best(job: Job, candidates: Candidates) -> None:
     """Spend ``--train`` seconds: on a pruned graph, as far as there is one, and on one candidate.
 
-    The candidate, of the original or of what was pruned, learns from its own float graph. It is measured if it beats its untrained form for sure. What keeps either from being trained is
-    said in one sentence, and the rest stays as it was.
+    The candidate, of the original or of what was pruned, learns from its own float graph. If it beats its
+    untrained form for sure, it is measured. What keeps either from being trained is said in one sentence,
+    and the rest stays as it was.
     """
     seconds = prune_best(job, candidates)
     best = _worth_most(job, candidates.measured)
