@@ -208,7 +208,7 @@ def _add_time(group: argparse._ArgumentGroup) -> None:
         type=float,
         metavar="WEIGHT",
         default=0.0,
-        help="while the int8 form is trained, let labels in the calibration data count so much beside the "
+        help="while something is trained, let labels in the calibration data count so much beside the "
         "original's outputs (default: 0)",
     )
     group.add_argument(
@@ -287,21 +287,16 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--time-budget is {arguments.time_budget}, but a time is 0 seconds or more.")
     _check_training(arguments)
     if arguments.student:
-        _check_student(arguments.student, arguments.train, arguments.labels_weight)
+        _check_student(arguments.student, arguments.train)
     if arguments.confidence is not None and not 0 < arguments.confidence < 1:
         raise InputError(f"--confidence is {arguments.confidence}, but a level is between 0 and 1: 0.95.")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, but a seed is 0 or more.")
 
 
-def _check_student(kind: str, seconds: int, labels_weight: float) -> None:
+def _check_student(kind: str, seconds: int) -> None:
     if not seconds:
         raise InputError("--student learns for --train SECONDS: give them, 600 for example.")
-    if labels_weight:
-        raise InputError(
-            "--labels-weight has no effect with --student, which learns from the original's answers alone: "
-            "leave one of them out."
-        )
     if ":" not in kind and kind not in KINDS:
         raise InputError(f"--student {kind} is none of {', '.join(KINDS)}, nor a module:factory: name one.")
     if kind != "shallower" and find_spec("onnxscript") is None:

@@ -203,11 +203,6 @@ def test_time_to_train_is_part_of_the_time_budget(optimize: Optimize, tmp_path: 
             "--labels-weight needs labels in the calibration data: "
             "put 'labels' beside its inputs, or leave the option out.",
         ),
-        (
-            ("--labels-weight", "1", "--train", "9", "--student", "mlp"),
-            "--labels-weight has no effect with --student, which learns from the original's answers alone: "
-            "leave one of them out.",
-        ),
     ],
 )
 def test_labels_that_cannot_count_are_refused(

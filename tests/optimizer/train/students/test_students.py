@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from bundle.arrays import load_npz
 from bundle.folder import verify
 from coldpress.optimize import main
 from optimizer.runtime import optimised_session
@@ -190,6 +191,23 @@ def test_a_student_of_a_table_gives_classes_too(optimize: Optimize, table_model:
     p, label = session.run(["p", "label"], {"x": x})
     np.testing.assert_array_equal(label, p.argmax(1) + 7)
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_student_may_learn_from_labels_as_well(
+    optimize: Optimize, table_model: Path, tmp_path: Path
+) -> None:
+    """Which say of each sample that it is of the class after the one that the original gives it."""
+    session = optimised_session(table_model.read_bytes())
+    for name in ("calibration", "evaluation"):
+        x = load_npz(tmp_path / f"{name}.npz")["x"]
+        np.savez(tmp_path / f"{name}.npz", x=x, labels=(session.run(["p"], {"x": x})[0].argmax(1) + 1) % 3)
+    asked = {"data": ".npz", "output": "p", "metric": "accuracy", "max_drop": 0.2}
+    status, out, err = optimize(table_model, "mlp", "--json", labels_weight=8, **asked)
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert result["passes"][0] == "Student", result.get("notes")
+    assert result["drop"] < -0.5
 
 
 @pytest.mark.slow
