@@ -89,6 +89,7 @@ MODELS = (
         (Case(0.01),),
         transformer=True,
         also=(
+            Case(0.01, target=_TARGETS[1], train=900),
             Case(0.01, target=_TARGETS[1], train=600, student="static"),
             Case(0.01, "size", target=_TARGETS[1], train=600, student="static"),
         ),
