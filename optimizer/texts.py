@@ -1,6 +1,7 @@
 """Texts as calibration and evaluation data, for a model whose source has a tokenizer."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,16 +65,15 @@ def _tokenizer(content: bytes) -> Any:
 def _records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each line's place, for sentences, and what it has."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_text(encoding="utf-8-sig")  # spreadsheets begin a file with a byte order mark
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text: save it as that.") from None
     if path.suffix == ".csv":
         # Parsed whole: a text in quotes may go over several lines.
-        with path.open(encoding="utf-8", newline="") as file:
-            for index, row in enumerate(csv.DictReader(file)):
-                yield f"{path}, row {index + 1}", row
+        for index, row in enumerate(csv.DictReader(io.StringIO(content))):
+            yield f"{path}, row {index + 1}", row
         return
-    for index, line in enumerate(lines):
+    for index, line in enumerate(content.split("\n")):  # a text may hold what else separates lines in Unicode
         if line.strip():
             where = f"{path}, line {index + 1}"
             yield where, {_TEXT: line} if path.suffix == ".txt" else _object(where, line)
