@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from bundle.manifest import AppliedPass, Scalar
 from optimizer.candidates import Candidates
+from optimizer.choose import Measured
 from optimizer.errors import InputError
 from optimizer.external import parse
 from optimizer.job import Job
@@ -28,8 +29,9 @@ from optimizer.search.shallower import blocks_within_reach
 
 # How much of every group may be gone: half first, then more or less of it, then what is in between.
 _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
-# Minutes of distilling take two fifths of a drop away (docs/optimize.md), and int8 needs a part of the bound.
+# Minutes of distilling take a third to two fifths of a drop away (docs/optimize.md).
 _WITHIN_REACH, _AIM = 1.5, 0.95
+_MOST_FOR_INT8 = 0.5  # of the bound
 _TIME_SHARE = 0.8  # of --train
 _SENSED_ON = 128  # samples
 _TIMING_BUDGET_S = 3.0
@@ -63,12 +65,21 @@ def prune_best(job: Job, candidates: Candidates) -> int:
 
 def _form(job: Job, candidates: Candidates, seconds: int) -> Form | None:
     """The pruned graph; None, and a sentence, where there is none."""
-    pruning = _Pruning(job, float_base(job, candidates.builder))
+    pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
     found = [cut for cut in (pruning.most_within_reach(), pruning.fewest_layers()) if cut is not None]
     if not found:
         job.note(f"pruning is left out: {pruning.why_not}")
         return None
     return pruning.distilled(pruning.best(found), seconds)
+
+
+def _room(job: Job, measured: Sequence[Measured]) -> float:
+    """What is left of the bound, once int8 had as much of it as it needed on the original at least."""
+    bound = job.options.max_drop
+    needed = [
+        one.scores.drop for one in measured if one.plan.layers and one.scores and one.hopeless_at is None
+    ]
+    return bound - max(min([*needed, _MOST_FOR_INT8 * bound]), 0.0)
 
 
 @dataclass(frozen=True)
@@ -92,10 +103,14 @@ class _Cut:
 
 
 class _Pruning:
-    """Of one graph; what is built is kept in the work folder."""
+    """Of one graph; what is built is kept in the work folder.
 
-    def __init__(self, job: Job, base: Base) -> None:
+    ``room``: the drop that it may have once it is trained.
+    """
+
+    def __init__(self, job: Job, base: Base, room: float) -> None:
         self._job = job
+        self._reach = _WITHIN_REACH * room
         self._base = base
         self._key = hashlib.sha256(base.data).hexdigest()[:8]
         self.pruner = Pruner(base.data, base.feeds, job.options.seed)
@@ -165,10 +180,6 @@ class _Pruning:
         share = near.share + _FINEST * math.floor(part * (next_one.share - near.share) / _FINEST)
         found = self._cut(share) if near.share < share < next_one.share else None
         return found if found is not None and self._is_near(found) else near
-
-    @property
-    def _reach(self) -> float:
-        return _WITHIN_REACH * self._job.options.max_drop
 
     def _is_near(self, cut: _Cut | None) -> bool:
         return cut is not None and cut.drop <= self._reach
