@@ -1,15 +1,21 @@
 """No test reads or writes what the user's own searches measured, and Ctrl-C reaches what tests start."""
 
 import os
+import shutil
 import signal
 import tempfile
 
 import pytest
 
 # For what is pressed once for several tests; each test has a cache of its own beside it.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="coldpress-tests-")
+_CACHE = tempfile.mkdtemp(prefix="coldpress-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE
 # A shell starts what runs in its background with SIGINT ignored, tests and all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
