@@ -241,7 +241,14 @@ def _scalable_target(deployed: _Deployed) -> Any:
     targets = deployed.service("application-autoscaling").describe_scalable_targets(
         ServiceNamespace=namespace, ResourceIds=[resource_id], ScalableDimension=dimension
     )["ScalableTargets"]
-    return targets and {key: targets[0][key] for key in ("MinCapacity", "MaxCapacity")}
+    scheduled = deployed.body["Properties"].get("ScheduledActions", [])
+    by_the_hour = [action.get("ScalableTargetAction", {}) for action in scheduled]
+    # A bound that an action of the template set since is as wanted, too.
+    return targets and {
+        key: targets[0][key]
+        for key in ("MinCapacity", "MaxCapacity")
+        if not any(action.get(key) == targets[0][key] for action in by_the_hour)
+    }
 
 
 def _scaling_policy(deployed: _Deployed) -> Any:

@@ -92,6 +92,7 @@ CHANGES: dict[str, Any] = {
     "capture": {"rate": 0.5, "retention_days": 3},
     "log_retention_days": 30,
     "memory_mb": 2048,
+    "monitor": {"every_minutes": 10},
     "rollout": {"type": "linear", "percent": 50, "minutes": 1},
     "tags": {"team": "other"},
     "throttling": {"rate": 7, "burst": 8},

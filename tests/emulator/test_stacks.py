@@ -168,6 +168,30 @@ def test_a_role_is_kept_as_its_template_says(stack):
     assert iam.get_role(RoleName=name)["Role"].get("Tags", []) == []
 
 
+def test_a_bound_that_a_schedule_of_the_template_set_is_as_wanted(stack):
+    of = {
+        "ServiceNamespace": "lambda",
+        "ResourceId": "function:any:live",
+        "ScalableDimension": "lambda:function:ProvisionedConcurrency",
+    }
+    action = {
+        "ScheduledActionName": "day",
+        "Schedule": "cron(0 8 ? * MON-FRI *)",
+        "ScalableTargetAction": {"MinCapacity": 2},
+    }
+    properties = {**of, "MinCapacity": 1, "MaxCapacity": 3, "ScheduledActions": [action]}
+    resources = {"Target": {"Type": "AWS::ApplicationAutoScaling::ScalableTarget", "Properties": properties}}
+    stack.create(resources)
+    scaling = stack.client("application-autoscaling")
+    wrong = (
+        "Target (AWS::ApplicationAutoScaling::ScalableTarget) is in the stack, but not as the template says"
+    )
+    for bounds, problems in (((1, 3), 0), ((2, 3), 0), ((3, 3), 1), ((2, 2), 1)):
+        scaling.register_scalable_target(**of, MinCapacity=bounds[0], MaxCapacity=bounds[1])
+        found = compare(stack.name, {"Resources": resources}, stack.cloudformation)
+        assert found == [f"{wrong} in AWS."] * problems, bounds
+
+
 def test_what_a_template_no_longer_names_goes_unless_it_is_retained(stack):
     stack.create(
         {"Gone": topic("gone"), "Stays": topic("stays", DeletionPolicy="Retain"), "Same": topic("same")}
