@@ -90,6 +90,7 @@ MODELS = (
         transformer=True,
         also=(
             Case(0.01, target=_TARGETS[1], train=900),
+            Case(0.01, target=_TARGETS[1], train=900, student="shallower"),
             Case(0.01, target=_TARGETS[1], train=600, student="static"),
             Case(0.01, "size", target=_TARGETS[1], train=600, student="static"),
         ),
