@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from optimizer.evaluate import Scores
 from optimizer.job import Job
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
@@ -16,9 +17,9 @@ def float_base(job: Job, builder: Builder) -> Base:
     return builder.base(tuple(change for change in choose_changes(job, builder) if "smooth" not in change))
 
 
-def untrained_drop(job: Job, cut: bytes) -> float:
-    """On selection samples."""
-    return job.judge.score(optimised_session(cut), job.selection).drop
+def untrained(job: Job, cut: bytes) -> Scores:
+    """Of what was cut, on selection samples."""
+    return job.judge.score(optimised_session(cut), job.selection)
 
 
 def distilled(

@@ -13,6 +13,7 @@ from bundle.manifest import AppliedPass, Scalar
 from optimizer.candidates import Candidates
 from optimizer.choose import Measured
 from optimizer.errors import InputError
+from optimizer.evaluate import Scores
 from optimizer.external import parse
 from optimizer.job import Job
 from optimizer.measure import latencies, representative
@@ -23,7 +24,7 @@ from optimizer.quantize import QuantizeDynamic
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Form
-from optimizer.search.distil import distilled, float_base, untrained_drop
+from optimizer.search.distil import distilled, float_base, untrained
 from optimizer.search.search import search_form
 from optimizer.search.shallower import blocks_within_reach
 
@@ -32,6 +33,7 @@ _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
 # Minutes of distilling take a third to two fifths of a drop away (docs/optimize.md).
 _WITHIN_REACH, _AIM = 1.5, 0.95
 _MOST_FOR_INT8 = 0.5  # of the bound
+_SAFE = 0.5  # of the room: within it whatever chance does
 _TIME_SHARE = 0.8  # of --train
 _SENSED_ON = 128  # samples
 _TIMING_BUDGET_S = 3.0
@@ -40,7 +42,8 @@ _TIMING_BUDGET_S = 3.0
 def prune_best(job: Job, candidates: Candidates) -> int:
     """Prune as much as the bound may permit, distil, and search that graph as the original was searched.
 
-    What keeps it from being pruned is said in one sentence. Returns the seconds of training that are left.
+    Where distilling does not bring it within the bound, the rest of the seconds goes to a graph that is so
+    without. What keeps it from being pruned is said in one sentence. Returns the seconds that are left.
     """
     seconds = job.options.train
     trained = int(_TIME_SHARE * seconds)
@@ -48,7 +51,14 @@ def prune_best(job: Job, candidates: Candidates) -> int:
         job.note("pruning is left out: the model is over 2 GB")
         return seconds
     try:
-        form = _form(job, candidates, trained)
+        pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
+        form = _form(job, pruning, trained)
+        if form is None or _is_within(job, search_form(job, candidates, form)):
+            return seconds if form is None else seconds - trained
+        safe = pruning.most_within_room()
+        if safe is None:
+            return seconds - trained
+        form = pruning.distilled(safe, seconds - trained, time.monotonic())
     except (InputError, OSError):
         raise
     except MemoryError:
@@ -57,20 +67,21 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and the others are as good as they were
         job.note(f"pruning is left out, at what it does not understand ({type(error).__name__}: {error})")
         return seconds
-    if form is None:
-        return seconds
     search_form(job, candidates, form)
-    return seconds - trained
+    return 0
 
 
-def _form(job: Job, candidates: Candidates, seconds: int) -> Form | None:
+def _is_within(job: Job, found: Measured | None) -> bool:
+    return found is not None and found.is_within(job.options.max_drop)
+
+
+def _form(job: Job, pruning: "_Pruning", seconds: int) -> Form | None:
     """The pruned graph; None, and a sentence, where there is none."""
-    pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
     found = [cut for cut in (pruning.most_within_reach(), pruning.fewest_layers()) if cut is not None]
     if not found:
         job.note(f"pruning is left out: {pruning.why_not}")
         return None
-    return pruning.distilled(pruning.best(found), seconds)
+    return pruning.distilled(pruning.best(found), seconds, pruning.started)
 
 
 def _room(job: Job, measured: Sequence[Measured]) -> float:
@@ -84,12 +95,22 @@ def _room(job: Job, measured: Sequence[Measured]) -> float:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A graph without ``share`` of the units of every group or so many ``blocks``, and its drop untrained."""
+    """A graph without ``share`` of the units of every group or so many ``blocks``; ``scores``: untrained."""
 
     share: float
     data: bytes
-    drop: float
+    scores: Scores
     blocks: int = 0
+
+    @property
+    def drop(self) -> float:
+        """On selection samples."""
+        return self.scores.drop
+
+    @property
+    def upper_drop(self) -> float:
+        """With a standard error."""
+        return self.scores.drop + self.scores.error
 
     @property
     def word(self) -> str:
@@ -110,13 +131,14 @@ class _Pruning:
 
     def __init__(self, job: Job, base: Base, room: float) -> None:
         self._job = job
-        self._reach = _WITHIN_REACH * room
+        self._room, self._reach = room, _WITHIN_REACH * room
+        self._known: list[_Cut] = []
         self._base = base
         self._key = hashlib.sha256(base.data).hexdigest()[:8]
         self.pruner = Pruner(base.data, base.feeds, job.options.seed)
         self.why_not = ""
         self._is_ordered = False
-        self._started = time.monotonic()
+        self.started = time.monotonic()
 
     def most_within_reach(self) -> _Cut | None:
         """The smallest graph whose drop, before it is trained, training may bring within the bound.
@@ -143,6 +165,15 @@ class _Pruning:
             self.why_not = "the groups are too small, or layers read NaN or infinity"
         return None
 
+    def most_within_room(self) -> _Cut | None:
+        """The smallest graph of neurons that needs no training for it, of those known, or smaller shares."""
+        for share in _LESS:
+            if any(cut.upper_drop <= _SAFE * self._room for cut in self._known):
+                break
+            self._cut(share)
+        near = [cut for cut in self._known if cut.upper_drop <= _SAFE * self._room]
+        return max(near, key=lambda cut: cut.share, default=None)
+
     def fewest_layers(self) -> _Cut | None:
         """The graph without as many residual blocks as that permits; None where not even one may go."""
         job = self._job
@@ -150,9 +181,9 @@ class _Pruning:
         for count in range(blocks_within_reach(job, whole) if whole.blocks else 0, 0, -1):
             refitted = functools.partial(whole.refitted, count)
             data = job.work.file(f"pruned-{count}-blocks-{self._key}.float", refitted).read_bytes()
-            drop = untrained_drop(job, data)
-            job.tell(f"residual blocks, {count} gone: drop {drop:.4f} untrained")
-            cut = _Cut(0, data, drop, count)
+            scores = untrained(job, data)
+            job.tell(f"residual blocks, {count} gone: drop {scores.drop:.4f} untrained")
+            cut = _Cut(0, data, scores, count)
             if self._is_near(cut):
                 return cut
         return None
@@ -193,9 +224,10 @@ class _Pruning:
             return None
         if not path.exists():
             job.work.write(path.name, data)
-        drop = untrained_drop(job, data)
-        job.tell(f"pruning, {share:.0%} gone: drop {drop:.4f} untrained")
-        return _Cut(share, data, drop)
+        scores = untrained(job, data)
+        job.tell(f"pruning, {share:.0%} gone: drop {scores.drop:.4f} untrained")
+        self._known.append(_Cut(share, data, scores))
+        return self._known[-1]
 
     def _pruned(self, share: float) -> bytes | None:
         if not self._is_ordered:
@@ -215,7 +247,7 @@ class _Pruning:
         except CannotTrain:  # said when it is trained
             return {}
 
-    def distilled(self, cut: _Cut, seconds: int) -> Form:
+    def distilled(self, cut: _Cut, seconds: int, started: float) -> Form:
         """The graph after training, or as it was where that is not possible or gains nothing."""
         from optimizer.train.errors import CannotTrain  # noqa: PLC0415
 
@@ -223,7 +255,7 @@ class _Pruning:
         checkpoint = job.work.path(f"{name}.checkpoint")
 
         def result() -> bytes:
-            return distilled(job, (self._base.data, cut.data), self._started, seconds, checkpoint)
+            return distilled(job, (self._base.data, cut.data), started, seconds, checkpoint)
 
         applied = [*self._base.applied, AppliedPass(name="Prune", parameters=cut.parameters)]
         try:

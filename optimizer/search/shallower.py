@@ -6,7 +6,7 @@ from pathlib import Path
 from optimizer.job import Job
 from optimizer.prune.depth import Shallower
 from optimizer.search.build import Builder
-from optimizer.search.distil import distilled, float_base, untrained_drop
+from optimizer.search.distil import distilled, float_base, untrained
 
 # Least squares take about half of a drop away, minutes of distilling a third of the rest (docs/optimize.md).
 _WITHIN_REACH = 3.0
@@ -36,7 +36,7 @@ def shallower(job: Job, builder: Builder, checkpoint: Path) -> bytes:
 def blocks_within_reach(job: Job, whole: Shallower) -> int:
     """How many may go, at most half: once they are refitted and trained, the drop may be within the bound."""
     for count in range(max(len(whole.blocks) // 2, 1)):
-        drop = untrained_drop(job, whole.without(count + 1))
+        drop = untrained(job, whole.without(count + 1)).drop
         job.tell(f"residual blocks, {count + 1} gone: drop {drop:.4f}, neither refitted nor trained")
         if not drop <= _WITHIN_REACH * job.options.max_drop:
             return count

@@ -26,6 +26,8 @@ def train_best(job: Job, candidates: Candidates) -> None:
     """
     seconds = prune_best(job, candidates)
     best = _worth_most(job, candidates.measured)
+    if not seconds:
+        return
     if best is None:
         job.note("training is left out: there is no int8 form near the bound to train")
         return
