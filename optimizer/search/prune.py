@@ -25,6 +25,7 @@ from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
 from optimizer.search.build import Form
 from optimizer.search.distil import distilled, float_base, untrained
+from optimizer.search.plan import ORIGINAL_BASE
 from optimizer.search.search import search_form
 from optimizer.search.shallower import blocks_within_reach
 
@@ -53,8 +54,10 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     try:
         pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
         form = _form(job, pruning, trained)
-        if form is None or _is_within(job, search_form(job, candidates, form)):
-            return seconds if form is None else seconds - trained
+        if form is None:
+            return seconds
+        if _is_within(job, search_form(job, candidates, form)):
+            return seconds - trained
         safe = pruning.most_within_room()
         if safe is None:
             return seconds - trained
@@ -87,10 +90,14 @@ def _form(job: Job, pruning: "_Pruning", seconds: int) -> Form | None:
 def _room(job: Job, measured: Sequence[Measured]) -> float:
     """What is left of the bound, once int8 had as much of it as it needed on the original at least."""
     bound = job.options.max_drop
-    needed = [
-        one.scores.drop for one in measured if one.plan.layers and one.scores and one.hopeless_at is None
-    ]
+    needed = [one.scores.drop for one in measured if one.scores and _is_untrained_int8(one)]
     return bound - max(min([*needed, _MOST_FOR_INT8 * bound]), 0.0)
+
+
+def _is_untrained_int8(one: Measured) -> bool:
+    """Of the original: what is made of pruned graphs must not decide on them when the search goes on."""
+    plan = one.plan
+    return bool(plan.layers) and plan.base == ORIGINAL_BASE and not plan.trained and one.hopeless_at is None
 
 
 @dataclass(frozen=True)
