@@ -47,21 +47,11 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     without. What keeps it from being pruned is said in one sentence. Returns the seconds that are left.
     """
     seconds = job.options.train
-    trained = int(_TIME_SHARE * seconds)
     if job.model.is_large:
         job.note("pruning is left out: the model is over 2 GB")
         return seconds
     try:
-        pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
-        form = _form(job, pruning, trained)
-        if form is None:
-            return seconds
-        if _is_within(job, search_form(job, candidates, form)):
-            return seconds - trained
-        safe = pruning.most_within_room()
-        if safe is None:
-            return seconds - trained
-        form = pruning.distilled(safe, seconds - trained, time.monotonic())
+        return _pruned(job, candidates, seconds)
     except (InputError, OSError):
         raise
     except MemoryError:
@@ -70,7 +60,21 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and the others are as good as they were
         job.note(f"pruning is left out, at what it does not understand ({type(error).__name__}: {error})")
         return seconds
-    search_form(job, candidates, form)
+
+
+def _pruned(job: Job, candidates: Candidates, seconds: int) -> int:
+    """The same, where nothing stands in the way."""
+    trained = int(_TIME_SHARE * seconds)
+    pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
+    form = _form(job, pruning, trained)
+    if form is None:
+        return seconds
+    if _is_within(job, search_form(job, candidates, form)):
+        return seconds - trained
+    safe = pruning.most_within_room()
+    if safe is None:
+        return seconds - trained
+    search_form(job, candidates, pruning.distilled(safe, seconds - trained, time.monotonic()))
     return 0
 
 
