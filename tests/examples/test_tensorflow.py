@@ -82,7 +82,7 @@ def test_a_classifier_of_serving(served, tmp_path):
     data = served / "digits"
     result, manifest = press(data, data, tmp_path, "--max-drop=0.02")
     assert manifest.signature.inputs[0].shape == ["batch", 28, 28, 1]
-    assert result["speedup"] > 1
+    assert result["drop"] <= 0.02
 
 
 def test_an_embedding_by_its_handle(served, tmp_path):
@@ -93,9 +93,9 @@ def test_an_embedding_by_its_handle(served, tmp_path):
     assert result["size_after"] < result["size_before"] / 2
 
 
-def test_a_student_of_tfmots_convolution_is_faster_and_smaller(mnist, tmp_path):
-    options = [f"--calibration={mnist / 'moved.npz'}", "--student=examples.tensorflow.students:strided"]
-    result, manifest = press(mnist / "plain.h5", mnist, tmp_path, "--max-drop=0.1", "--train=30", *options)
+def test_a_student_of_tfmots_convolution_is_smaller(mnist, tmp_path):
+    options = [f"--calibration={mnist / 'moved.npz'}", "--objective=size", "--max-drop=0.1", "--train=30"]
+    student = "--student=examples.tensorflow.students:strided"
+    result, manifest = press(mnist / "plain.h5", mnist, tmp_path, student, *options)
     assert "Student" in [one.name for one in manifest.passes]
-    assert result["speedup"] > 1.2
-    assert result["size_after"] < result["size_before"] / 2
+    assert result["size_after"] < 25_000  # of 83,000

