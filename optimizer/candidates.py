@@ -1,6 +1,7 @@
 """Candidates: built from their plans, measured once, and kept in the work folder."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnxruntime as ort
@@ -84,12 +85,19 @@ class Candidates:
         race = self.job.work.load(key, Race)
         if race is None:
             self.job.tell("timing all that are within the bound together")
-            sessions = {one.name: self.served(one) for one in racing}
-            budget = _RACING_BUDGET_S * len(racing)
-            race = Race(latencies(self.job.model.session, sessions, self._feeds, budget, options.seed))
+            try:
+                race = self._timed_together(racing)
+            except Exception as error:  # noqa: BLE001 - onnxruntime raises many types; memory may be short
+                self.job.tell(f"they cannot be timed together ({error}): each is as it was timed before")
+                return measured
             self.job.work.save(key, race)
         times = race.times
         return [one.timed_anew(times[one.name]) if one.name in times else one for one in measured]
+
+    def _timed_together(self, racing: Sequence[Measured]) -> Race:
+        sessions = {one.name: self.served(one) for one in racing}
+        budget = _RACING_BUDGET_S * len(racing)
+        return Race(latencies(self.job.model.session, sessions, self._feeds, budget, self.job.options.seed))
 
     def reject(self, measured: Measured) -> None:
         """After it failed verification: do not choose it again, and ask for one standard error more."""

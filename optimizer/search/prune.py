@@ -4,9 +4,10 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import onnx_ir as ir
 
 from bundle.manifest import AppliedPass, Scalar
@@ -34,7 +35,7 @@ _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
 # Minutes of distilling take a third to two fifths of a drop away (docs/optimize.md).
 _WITHIN_REACH, _AIM = 1.5, 0.95
 _MOST_FOR_INT8 = 0.5  # of the bound
-_SAFE = 0.5  # of the room: within it whatever chance does
+_SAFE = 3 / 4  # of the room: within it whatever chance does
 _TIME_SHARE = 0.8  # of --train
 _SENSED_ON = 128  # samples
 _TIMING_BUDGET_S = 3.0
@@ -46,60 +47,62 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     Where distilling does not bring it within the bound, the rest of the seconds goes to a graph that is so
     without. What keeps it from being pruned is said in one sentence. Returns the seconds that are left.
     """
-    seconds = job.options.train
+    left = [job.options.train]
     if job.model.is_large:
         job.note("pruning is left out: the model is over 2 GB")
-        return seconds
+        return left[-1]
     try:
-        return _pruned(job, candidates, seconds)
+        for form, seconds in _forms(job, candidates):
+            left.append(seconds)
+            if _is_within(job, search_form(job, candidates, form)):
+                break
     except (InputError, OSError):
         raise
     except MemoryError:
         job.note("pruning is left out: this machine has too little memory for it")
-        return seconds
     except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and the others are as good as they were
         job.note(f"pruning is left out, at what it does not understand ({type(error).__name__}: {error})")
-        return seconds
+    return left[-1]
 
 
-def _pruned(job: Job, candidates: Candidates, seconds: int) -> int:
-    """The same, where nothing stands in the way."""
-    trained = int(_TIME_SHARE * seconds)
+def _forms(job: Job, candidates: Candidates) -> Iterator[tuple[Form, int]]:
+    """The pruned graph, then a safer one, each with the seconds of training that are left."""
+    seconds = job.options.train
+    left = seconds - int(_TIME_SHARE * seconds)
     pruning = _Pruning(job, float_base(job, candidates.builder), _room(job, candidates.measured))
-    form = _form(job, pruning, trained)
-    if form is None:
-        return seconds
-    if _is_within(job, search_form(job, candidates, form)):
-        return seconds - trained
+    found = [cut for cut in (pruning.most_within_reach(), pruning.fewest_layers()) if cut is not None]
+    if not found:
+        job.note(f"pruning is left out: {pruning.why_not}")
+        return
+    yield pruning.distilled(pruning.best(found), seconds - left, pruning.started), left
     safe = pruning.most_within_room()
-    if safe is None:
-        return seconds - trained
-    search_form(job, candidates, pruning.distilled(safe, seconds - trained, time.monotonic()))
-    return 0
+    if safe is not None:
+        yield pruning.distilled(safe, left, time.monotonic()), 0
 
 
 def _is_within(job: Job, found: Measured | None) -> bool:
     return found is not None and found.is_within(job.options.max_drop)
 
 
-def _form(job: Job, pruning: "_Pruning", seconds: int) -> Form | None:
-    """The pruned graph; None, and a sentence, where there is none."""
-    found = [cut for cut in (pruning.most_within_reach(), pruning.fewest_layers()) if cut is not None]
-    if not found:
-        job.note(f"pruning is left out: {pruning.why_not}")
-        return None
-    return pruning.distilled(pruning.best(found), seconds, pruning.started)
+class Room(msgspec.Struct, frozen=True):
+    """The drop that a pruned graph may have. Kept with the measurements: it decides what is trained."""
+
+    drop: float
 
 
 def _room(job: Job, measured: Sequence[Measured]) -> float:
     """What is left of the bound, once int8 had as much of it as it needed on the original at least."""
     bound = job.options.max_drop
-    needed = [one.scores.drop for one in measured if one.scores and _is_untrained_int8(one)]
-    return bound - max(min([*needed, _MOST_FOR_INT8 * bound]), 0.0)
+    known = job.work.load(f"{bound:g}.room", Room)
+    if known is None:
+        needed = [one.scores.drop for one in measured if one.scores and _is_untrained_int8(one)]
+        known = Room(bound - max(min([*needed, _MOST_FOR_INT8 * bound]), 0.0))
+        job.work.save(f"{bound:g}.room", known)
+    return known.drop
 
 
 def _is_untrained_int8(one: Measured) -> bool:
-    """Of the original: what is made of pruned graphs must not decide on them when the search goes on."""
+    """Of the original."""
     plan = one.plan
     return bool(plan.layers) and plan.base == ORIGINAL_BASE and not plan.trained and one.hopeless_at is None
 

@@ -25,9 +25,9 @@ def train_best(job: Job, candidates: Candidates) -> None:
     and the rest stays as it was.
     """
     seconds = prune_best(job, candidates)
-    best = _worth_most(job, candidates.measured)
     if not seconds:
         return
+    best = _worth_most(job, candidates.measured, seconds)
     if best is None:
         job.note("training is left out: there is no int8 form near the bound to train")
         return
@@ -82,7 +82,23 @@ def _trainer(job: Job, builder: Builder) -> Trainer:
     return trained
 
 
-def _worth_most(job: Job, measured: list[Measured]) -> Measured | None:
+class Chosen(msgspec.Struct, frozen=True):
+    """The plan that is trained. Kept with the measurements, as clocks never say twice the same."""
+
+    plan: Plan
+
+
+def _worth_most(job: Job, measured: list[Measured], seconds: int) -> Measured | None:
+    """What was chosen before, for as many seconds, where the search goes on or is run again."""
+    name = f"{job.options.objective}-{job.options.max_drop:g}-{seconds}.trained"
+    known = job.work.load(name, Chosen)
+    best = next((one for one in measured if known is not None and one.plan == known.plan), None)
+    if best is None and (best := _fastest_near_the_bound(job, measured)) is not None:
+        job.work.save(name, Chosen(best.plan))
+    return best
+
+
+def _fastest_near_the_bound(job: Job, measured: list[Measured]) -> Measured | None:
     """The fastest (or smallest) form with treated layers whose drop is within reach of the bound."""
     within_reach = [
         one

@@ -246,3 +246,16 @@ def test_a_graph_that_gives_nan_is_not_too_far_from_the_bound(optimize, make):
     _, lines = optimize(broken, max_drop=0.01, train=1, metric="agreement")
     (line,) = [line for line in lines if line.startswith("pruning")]
     assert line == "pruning is left out: the groups are too small, or layers read NaN or infinity"
+
+
+@pytest.mark.slow
+def test_what_distilling_does_not_bring_within_the_bound_gives_way_to_what_needs_less(optimize, model):
+    """In less than a second the first graph, which needs training, gains nothing."""
+    pressed, lines = optimize(model, max_drop=0.04, train=1)
+    print("\n".join(lines))
+    floats = [line for line in lines if line.startswith("pruned by ") and ": float: " in line]
+    assert [line.rpartition(", ")[2] for line in floats] == ["outside the bound", "within the bound"]
+    first, second = (float(line.removeprefix("pruned by ").partition("%")[0]) for line in floats)
+    assert first > second
+    assert "Prune" in [one.name for one in pressed.manifest.passes]
+    assert pressed.manifest.metric.drop <= 0.04
