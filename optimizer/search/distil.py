@@ -1,8 +1,10 @@
 """What is cut of a graph and then distilled: from which graph, and for how long."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from bundle.manifest import Scalar
 from optimizer.evaluate import Scores
 from optimizer.job import Job
 from optimizer.runtime import optimised_session
@@ -10,6 +12,42 @@ from optimizer.search.base import Base
 from optimizer.search.build import Builder
 from optimizer.search.changes import choose_changes
 from optimizer.search.held_out import metric_held_out
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A graph without so many residual ``blocks``, and without ``share`` of the units of every group.
+
+    ``scores``: on selection samples, before it is trained.
+    """
+
+    data: bytes
+    scores: Scores
+    blocks: int = 0
+    share: float = 0.0
+
+    @property
+    def drop(self) -> float:
+        """Before it is trained."""
+        return self.scores.drop
+
+    @property
+    def upper_drop(self) -> float:
+        """With a standard error."""
+        return self.scores.drop + self.scores.error
+
+    @property
+    def word(self) -> str:
+        """How much is gone."""
+        return " and ".join(
+            [*([f"{self.blocks} blocks"] * bool(self.blocks)), *([f"{self.share:.0%}"] * bool(self.share))]
+        )
+
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """Of the pass."""
+        gone: dict[str, Scalar] = {"blocks": self.blocks, "share": self.share}
+        return {name: much for name, much in gone.items() if much}
 
 
 def float_base(job: Job, builder: Builder) -> Base:

@@ -203,7 +203,7 @@ def test_the_search_takes_a_pruned_graph_within_the_bound(optimize, model):
 
 
 @pytest.mark.slow
-def test_whole_layers_go_where_that_is_faster(optimize, make):
+def test_whole_layers_go_where_that_is_faster_and_neurons_of_those_that_stay(optimize, make):
     """Of four blocks two give little; of their neurons none more than the others."""
     block = """h{0} = MatMul (x{0}, u{0}) g{0} = Tanh (h{0}) f{0} = MatMul (g{0}, v{0})
         s{0} = Add (f{0}, x{0}) x{1} = LayerNormalization (s{0}, scale, offset)"""
@@ -222,7 +222,7 @@ def test_whole_layers_go_where_that_is_faster(optimize, make):
     pressed, lines = optimize(deep, max_drop=0.02, train=10)
     print("\n".join(lines))
     (pruned,) = [one for one in pressed.manifest.passes if one.name == "Prune"]
-    assert pruned.parameters == {"blocks": 2}
+    assert pruned.parameters["blocks"] == 2
     assert pressed.manifest.metric.drop <= 0.02
 
 
