@@ -33,7 +33,7 @@ class Cut:
 
     @property
     def upper_drop(self) -> float:
-        """With a standard error."""
+        """With a standard error, as what is within the bound has one (``choose.Margin``)."""
         return self.scores.drop + self.scores.error
 
     @property

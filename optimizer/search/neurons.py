@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from optimizer.job import Job
 from optimizer.prune.choose import Matrix
@@ -27,20 +27,20 @@ class Neurons:
         self._is_ordered = False
         self._known: dict[float, Cut | None] = {}
 
-    def most_within(self, limit: float, drop: Callable[[Cut], float]) -> Cut | None:
-        """The smallest graph whose ``drop``, before it is trained, is within ``limit``.
+    def most_within(self, limit: float) -> Cut | None:
+        """The smallest graph whose drop, before it is trained, is within ``limit``.
 
         From half of the units on, more go while the drop permits it, or less until it does; then once more
         between the last two.
         """
         if not self._pruner.groups:
             return None
-        share, is_near = _HALF, self._is_within(_HALF, limit, drop)
+        share, is_near = _HALF, self._is_within(_HALF, limit)
         for following in _MORE if is_near else _LESS:
             near, beyond = (share, following) if is_near else (following, share)
             share = following
-            if self._is_within(following, limit, drop) != is_near:
-                return self._between(near, beyond, limit, drop)
+            if self._is_within(following, limit) != is_near:
+                return self._between(near, beyond, limit)
         return self._cut(share) if is_near else None
 
     @property
@@ -53,21 +53,22 @@ class Neurons:
             return f"even an eighth gone costs {min(drops):.2g}, too far from the bound"
         return "the groups are too small, or layers read NaN or infinity"
 
-    def _between(self, near: float, beyond: float, limit: float, drop: Callable[[Cut], float]) -> Cut | None:
+    def _between(self, near: float, beyond: float, limit: float) -> Cut | None:
         """A little more than the share ``near``, as far as that is within the limit as well."""
         last, following = self._cut(near), self._cut(beyond)
         if last is None or following is None:
             return last
         part, aim = 0.5, _AIM * limit
-        if 0 < drop(last) < aim < drop(following) < math.inf:  # its logarithm grows about as the share does
-            part = math.log(aim / drop(last)) / math.log(drop(following) / drop(last))
+        low, high = last.upper_drop, following.upper_drop
+        if 0 < low < aim < high < math.inf:  # its logarithm grows about as the share does
+            part = math.log(aim / low) / math.log(high / low)
         share = near + _FINEST * math.floor(part * (beyond - near) / _FINEST)
-        is_within = near < share < beyond and self._is_within(share, limit, drop)
+        is_within = near < share < beyond and self._is_within(share, limit)
         return self._cut(share) if is_within else last
 
-    def _is_within(self, share: float, limit: float, drop: Callable[[Cut], float]) -> bool:
+    def _is_within(self, share: float, limit: float) -> bool:
         cut = self._cut(share)
-        return cut is not None and drop(cut) <= limit
+        return cut is not None and cut.upper_drop <= limit
 
     def _cut(self, share: float) -> Cut | None:
         """The graph without so much of every group; None where nothing can go."""

@@ -70,7 +70,7 @@ def _forms(job: Job, candidates: Candidates) -> Iterator[tuple[Form, int]]:
         return
     yield _distilled(job, base, _best(job, base, cuts), seconds - left, started), left
     started = time.monotonic()
-    fewer = neurons.most_within(_SAFE * room, lambda cut: cut.upper_drop)
+    fewer = neurons.most_within(_SAFE * room)
     safe = [cut for cut in (*cuts, fewer) if cut is not None and cut.upper_drop <= _SAFE * room]
     if safe:
         yield _distilled(job, base, _best(job, base, safe), left, started), 0
@@ -105,11 +105,11 @@ def _is_untrained_int8(one: Measured) -> bool:
 
 def _within_reach(job: Job, base: Base, neurons: Neurons, reach: float) -> list[Cut]:
     """Without neurons, without whole layers, without both: each as far as training may make up for it."""
-    found = [neurons.most_within(reach, lambda cut: cut.drop)]
+    found = [neurons.most_within(reach)]
     layers = _fewest_layers(job, base, reach)
     if layers is not None:
         further = Neurons(job, layers.data, base.feeds, layers.blocks)
-        found += [layers, further.most_within(reach, lambda cut: cut.drop)]
+        found += [layers, further.most_within(reach)]
     return [cut for cut in found if cut is not None]
 
 
@@ -121,7 +121,7 @@ def _fewest_layers(job: Job, base: Base, reach: float) -> Cut | None:
         data = job.work.file(f"pruned-{count}-blocks-{key}.float", refitted).read_bytes()
         cut = Cut(data, untrained(job, data), count)
         job.tell(f"pruning, {cut.word} gone: drop {cut.drop:.4f} untrained")
-        if cut.drop <= reach:
+        if cut.upper_drop <= reach:
             return cut
     return None
 
