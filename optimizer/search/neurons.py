@@ -28,7 +28,7 @@ class Neurons:
         self._known: dict[float, Cut | None] = {}
 
     def most_within(self, limit: float) -> Cut | None:
-        """The smallest graph whose drop, before it is trained, is within ``limit``.
+        """The smallest graph whose expected drop, once it is trained, is within ``limit``.
 
         From half of the units on, more go while the drop permits it, or less until it does; then once more
         between the last two.
@@ -59,7 +59,7 @@ class Neurons:
         if last is None or following is None:
             return last
         part, aim = 0.5, _AIM * limit
-        low, high = last.upper_drop, following.upper_drop
+        low, high = last.expected_drop, following.expected_drop
         if 0 < low < aim < high < math.inf:  # its logarithm grows about as the share does
             part = math.log(aim / low) / math.log(high / low)
         share = near + _FINEST * math.floor(part * (beyond - near) / _FINEST)
@@ -68,7 +68,7 @@ class Neurons:
 
     def _is_within(self, share: float, limit: float) -> bool:
         cut = self._cut(share)
-        return cut is not None and cut.upper_drop <= limit
+        return cut is not None and cut.expected_drop <= limit
 
     def _cut(self, share: float) -> Cut | None:
         """The graph without so much of every group; None where nothing can go."""

@@ -26,10 +26,8 @@ from optimizer.search.plan import ORIGINAL_BASE
 from optimizer.search.search import search_form
 from optimizer.search.shallower import blocks_within_reach
 
-# Minutes of distilling take a third to two fifths of a drop away (docs/optimize.md).
-_WITHIN_REACH = 1.5
 _MOST_FOR_INT8 = 0.5  # of the bound
-_SAFE = 3 / 4  # of the room: within it whatever chance does
+_SAFE = 1 / 2  # of the room: within it whatever chance does
 _TIME_SHARE = 0.8  # of --train
 _TIMING_BUDGET_S = 3.0
 
@@ -64,14 +62,14 @@ def _forms(job: Job, candidates: Candidates) -> Iterator[tuple[Form, int]]:
     left = seconds - int(_TIME_SHARE * seconds)
     base, room = float_base(job, candidates.builder), _room(job, candidates.measured)
     neurons = Neurons(job, base.data, base.feeds)
-    cuts = _within_reach(job, base, neurons, _WITHIN_REACH * room)
+    cuts = _within(job, base, neurons, room)
     if not cuts:
         job.note(f"pruning is left out: {neurons.why_not}")
         return
     yield _distilled(job, base, _best(job, base, cuts), seconds - left, started), left
     started = time.monotonic()
     fewer = neurons.most_within(_SAFE * room)
-    safe = [cut for cut in (*cuts, fewer) if cut is not None and cut.upper_drop <= _SAFE * room]
+    safe = [cut for cut in (*cuts, fewer) if cut is not None and cut.expected_drop <= _SAFE * room]
     if safe:
         yield _distilled(job, base, _best(job, base, safe), left, started), 0
 
@@ -103,17 +101,17 @@ def _is_untrained_int8(one: Measured) -> bool:
     return bool(plan.layers) and plan.base == ORIGINAL_BASE and not plan.trained and one.hopeless_at is None
 
 
-def _within_reach(job: Job, base: Base, neurons: Neurons, reach: float) -> list[Cut]:
-    """Without neurons, without whole layers, without both: each as far as training may make up for it."""
-    found = [neurons.most_within(reach)]
-    layers = _fewest_layers(job, base, reach)
+def _within(job: Job, base: Base, neurons: Neurons, room: float) -> list[Cut]:
+    """Without neurons, without whole layers, without both: each as far as the room permits."""
+    found = [neurons.most_within(room)]
+    layers = _fewest_layers(job, base, room)
     if layers is not None:
         further = Neurons(job, layers.data, base.feeds, layers.blocks)
-        found += [layers, further.most_within(reach)]
+        found += [layers, further.most_within(room)]
     return [cut for cut in found if cut is not None]
 
 
-def _fewest_layers(job: Job, base: Base, reach: float) -> Cut | None:
+def _fewest_layers(job: Job, base: Base, room: float) -> Cut | None:
     """The graph without as many residual blocks as that permits; None where not even one may go."""
     whole, key = Shallower(base.data, base.feeds), _key(base)
     for count in range(blocks_within_reach(job, whole) if whole.blocks else 0, 0, -1):
@@ -121,7 +119,7 @@ def _fewest_layers(job: Job, base: Base, reach: float) -> Cut | None:
         data = job.work.file(f"pruned-{count}-blocks-{key}.float", refitted).read_bytes()
         cut = Cut(data, untrained(job, data), count)
         job.tell(f"pruning, {cut.word} gone: drop {cut.drop:.4f} untrained")
-        if cut.upper_drop <= reach:
+        if cut.expected_drop <= room:
             return cut
     return None
 
