@@ -31,6 +31,11 @@ Trainer = Callable[[bytes, bytes, Plan], bytes]
 """From a float graph, a treated form of it and its plan, the trained form."""
 
 
+def key_of(graph: bytes) -> str:
+    """What is made of this graph is kept under names with it."""
+    return hashlib.sha256(graph).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class Form:
     """Another float graph with the original's signature: a pruned one, say, or a student.
@@ -45,7 +50,7 @@ class Form:
     @property
     def name(self) -> str:
         """Of this graph alone: what was measured of another one is never taken for its figures."""
-        return f"{self.word}-{hashlib.sha256(self.data).hexdigest()[:8]}"
+        return f"{self.word}-{key_of(self.data)}"
 
 
 class Builder:

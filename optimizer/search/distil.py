@@ -45,9 +45,8 @@ class Cut:
     @property
     def word(self) -> str:
         """How much is gone."""
-        return " and ".join(
-            [*([f"{self.blocks} blocks"] * bool(self.blocks)), *([f"{self.share:.0%}"] * bool(self.share))]
-        )
+        blocks, share = f"{self.blocks} blocks", f"{self.share:.0%}"
+        return " and ".join(word for word, gone in ((blocks, self.blocks), (share, self.share)) if gone)
 
     @property
     def parameters(self) -> dict[str, Scalar]:
@@ -64,6 +63,13 @@ def float_base(job: Job, builder: Builder) -> Base:
 def untrained(job: Job, cut: bytes) -> Scores:
     """Of what was cut, on selection samples."""
     return job.judge.score(optimised_session(cut), job.selection)
+
+
+def judged(job: Job, data: bytes, blocks: int = 0, share: float = 0.0) -> Cut:
+    """What was cut, told with its drop."""
+    cut = Cut(data, untrained(job, data), blocks, share)
+    job.tell(f"pruning, {cut.word} gone: drop {cut.drop:.4f} untrained")
+    return cut
 
 
 def distilled(

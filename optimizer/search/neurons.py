@@ -1,6 +1,5 @@
 """Fewer channels, neurons and heads of one graph: as many as a drop permits."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +7,8 @@ from optimizer.job import Job
 from optimizer.prune.choose import Matrix
 from optimizer.prune.prune import Pruner
 from optimizer.runtime import Feeds
-from optimizer.search.distil import Cut, untrained
+from optimizer.search.build import key_of
+from optimizer.search.distil import Cut, judged
 
 # How much of every group may be gone: half first, then more or less of it, then what is in between.
 _HALF, _MORE, _LESS, _FINEST = 1 / 2, (3 / 4, 7 / 8), (1 / 4, 1 / 8), 1 / 64
@@ -22,7 +22,7 @@ class Neurons:
     def __init__(self, job: Job, model: bytes, feeds: Sequence[Feeds], blocks: int = 0) -> None:
         self._job = job
         self._model, self._feeds, self._blocks = model, feeds, blocks
-        self._key = hashlib.sha256(model).hexdigest()[:8]
+        self._key = key_of(model)
         self._pruner = Pruner(model, feeds, job.options.seed)
         self._is_ordered = False
         self._known: dict[float, Cut | None] = {}
@@ -84,9 +84,7 @@ class Neurons:
             return None
         if not path.exists():
             job.work.write(path.name, data)
-        cut = Cut(data, untrained(job, data), self._blocks, share)
-        job.tell(f"pruning, {cut.word} gone: drop {cut.drop:.4f} untrained")
-        return cut
+        return judged(job, data, self._blocks, share)
 
     def _pruned(self, share: float) -> bytes | None:
         if not self._is_ordered:

@@ -1,7 +1,6 @@
 """A move of the search: fewer channels, neurons and heads, or layers, trained back towards the original."""
 
 import functools
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 
@@ -19,8 +18,8 @@ from optimizer.prune.depth import Shallower
 from optimizer.quantize import QuantizeDynamic
 from optimizer.runtime import optimised_session
 from optimizer.search.base import Base
-from optimizer.search.build import Form
-from optimizer.search.distil import Cut, distilled, float_base, untrained
+from optimizer.search.build import Form, key_of
+from optimizer.search.distil import Cut, distilled, float_base, judged
 from optimizer.search.neurons import Neurons
 from optimizer.search.plan import ORIGINAL_BASE
 from optimizer.search.search import search_form
@@ -38,13 +37,13 @@ def prune_best(job: Job, candidates: Candidates) -> int:
     Where distilling does not bring it within the bound, the rest of the seconds goes to a graph that is so
     without. What keeps it from being pruned is said in one sentence. Returns the seconds that are left.
     """
-    left = [job.options.train]
+    left = job.options.train
     if job.model.is_large:
         job.note("pruning is left out: the model is over 2 GB")
-        return left[-1]
+        return left
     try:
         for form, seconds in _forms(job, candidates):
-            left.append(seconds)
+            left = seconds
             if _is_within(job, search_form(job, candidates, form)):
                 break
     except (InputError, OSError):
@@ -53,7 +52,7 @@ def prune_best(job: Job, candidates: Candidates) -> int:
         job.note("pruning is left out: this machine has too little memory for it")
     except Exception as error:  # noqa: BLE001 - nobody has seen all graphs, and the others are as good as they were
         job.note(f"pruning is left out, at what it does not understand ({type(error).__name__}: {error})")
-    return left[-1]
+    return left
 
 
 def _forms(job: Job, candidates: Candidates) -> Iterator[tuple[Form, int]]:
@@ -62,7 +61,7 @@ def _forms(job: Job, candidates: Candidates) -> Iterator[tuple[Form, int]]:
     left = seconds - int(_TIME_SHARE * seconds)
     base, room = float_base(job, candidates.builder), _room(job, candidates.measured)
     neurons = Neurons(job, base.data, base.feeds)
-    cuts = _within(job, base, neurons, room)
+    cuts = _cuts_within(job, base, neurons, room)
     if not cuts:
         job.note(f"pruning is left out: {neurons.why_not}")
         return
@@ -101,7 +100,7 @@ def _is_untrained_int8(one: Measured) -> bool:
     return bool(plan.layers) and plan.base == ORIGINAL_BASE and not plan.trained and one.hopeless_at is None
 
 
-def _within(job: Job, base: Base, neurons: Neurons, room: float) -> list[Cut]:
+def _cuts_within(job: Job, base: Base, neurons: Neurons, room: float) -> list[Cut]:
     """Without neurons, without whole layers, without both: each as far as the room permits."""
     found = [neurons.most_within(room)]
     layers = _fewest_layers(job, base, room)
@@ -113,12 +112,11 @@ def _within(job: Job, base: Base, neurons: Neurons, room: float) -> list[Cut]:
 
 def _fewest_layers(job: Job, base: Base, room: float) -> Cut | None:
     """The graph without as many residual blocks as that permits; None where not even one may go."""
-    whole, key = Shallower(base.data, base.feeds), _key(base)
+    whole, key = Shallower(base.data, base.feeds), key_of(base.data)
     for count in range(blocks_within_reach(job, whole) if whole.blocks else 0, 0, -1):
         refitted = functools.partial(whole.refitted, count)
         data = job.work.file(f"pruned-{count}-blocks-{key}.float", refitted).read_bytes()
-        cut = Cut(data, untrained(job, data), count)
-        job.tell(f"pruning, {cut.word} gone: drop {cut.drop:.4f} untrained")
+        cut = judged(job, data, count)
         if cut.expected_drop <= room:
             return cut
     return None
@@ -146,7 +144,7 @@ def _distilled(job: Job, base: Base, cut: Cut, seconds: int, started: float) -> 
     from optimizer.train.errors import CannotTrain  # noqa: PLC0415 - torch is there for those who train only
 
     what = "-".join(f"{much:g}-{name}" for name, much in cut.parameters.items())
-    name = f"pruned-{what}-{_key(base)}-{seconds}"
+    name = f"pruned-{what}-{key_of(base.data)}-{seconds}"
     checkpoint = job.work.path(f"{name}.checkpoint")
 
     def result() -> bytes:
@@ -162,7 +160,3 @@ def _distilled(job: Job, base: Base, cut: Cut, seconds: int, started: float) -> 
         parameters: dict[str, Scalar] = {"seconds": seconds, "seed": job.options.seed}
         applied.append(AppliedPass(name="Distil", parameters=parameters))
     return Form(f"pruned by {cut.word}", data, applied)
-
-
-def _key(base: Base) -> str:
-    return hashlib.sha256(base.data).hexdigest()[:8]

@@ -223,6 +223,7 @@ def test_whole_layers_go_where_that_is_faster_and_neurons_of_those_that_stay(opt
     print("\n".join(lines))
     (pruned,) = [one for one in pressed.manifest.passes if one.name == "Prune"]
     assert pruned.parameters["blocks"] == 2
+    assert [line for line in lines if line.startswith("pruning, 2 blocks and ")]
     assert pressed.manifest.metric.drop <= 0.02
 
 
