@@ -23,7 +23,7 @@ from emulator.metrics import record_embedded
 _INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 # Where AWS's base images have the function's code; here it is the image's folder.
 _TASK_ROOT = "/var/task"
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 # Beside the function's own timeout: an init may take 10 s before it, and the RIE answers a little late.
 _GRACE_SECONDS = 15.0
 _INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
@@ -87,7 +87,7 @@ class Environment:
             )
 
     def wait_until_ready(self) -> bool:
-        """Whether the RIE listens, within a moment."""
+        """Whether the RIE listens, within a minute: it takes a moment, but not on a busy machine."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:

@@ -85,7 +85,7 @@ def test_pushing_again_gives_the_same_version(registry: Registry, make_bundle: M
 
 def _push(endpoint: str, path: Path, gate: threading.Barrier) -> tuple[int, bool]:
     registry = connect(endpoint)
-    gate.wait(30)
+    gate.wait(60)
     pushed = registry.push(path)
     return pushed.version, pushed.created
 

@@ -63,7 +63,7 @@ def answers_together(
             model.start(lambda index=index: answer(index))  # type: ignore[misc]
             if delay:
                 await asyncio.sleep(0)
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 60)
 
     asyncio.run(main())
     return [answers[index] for index in range(len(requests))], runs

@@ -284,7 +284,7 @@ def test_doctor_finds_provisioned_concurrency_that_is_idle_or_of_no_use(
 
 
 def until_ready(lambda_: Any, function: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         config = lambda_.get_provisioned_concurrency_config(FunctionName=function, Qualifier="2")
         if config["Status"] == "READY":

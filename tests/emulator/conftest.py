@@ -118,10 +118,10 @@ def stack(emulator: Emulator, request: pytest.FixtureRequest) -> Iterator[Stack]
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], bool]], bool]:
-    """Whether a condition becomes true within ten seconds."""
+    """Whether a condition becomes true within a minute."""
 
     def wait(condition: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
             if time.monotonic() > deadline:
                 return False

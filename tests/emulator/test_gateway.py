@@ -163,7 +163,7 @@ def test_a_connection_takes_many_requests(url):
     pids = set()
     for _ in range(5):
         connection.request("POST", f"{parts.path}/open/x", b"{}", {"Content-Type": "application/json"})
-        connection.sock.settimeout(30)
+        connection.sock.settimeout(60)
         local_port = connection.sock.getsockname()[1]
         response = connection.getresponse()
         pids.add((json.loads(response.read())["pid"], local_port))

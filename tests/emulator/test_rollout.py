@@ -151,10 +151,11 @@ def canary(endpoint: Endpoint, until) -> Iterator[threading.Thread]:
     """A rollout that has 10 % of the traffic on the new version, and waits there."""
     with endpoint.emulator.held_clock():
         update = endpoint.update_in_background(template("two", "V2", "Config"))
-        assert until(lambda: endpoint.alias == ("1", {"2": 0.1}))
+        arrived = until(lambda: endpoint.alias == ("1", {"2": 0.1}))
+        assert arrived, (endpoint.alias, endpoint.stack.status, endpoint.stack.reasons("UPDATE_FAILED"))
         yield update
         endpoint.emulator.advance(600)
-        update.join(30)
+        update.join(120)
         assert not update.is_alive()
 
 
@@ -190,7 +191,7 @@ def test_a_canary_takes_its_minutes(endpoint, canary):
     endpoint.emulator.advance(240)
     assert endpoint.alias == ("1", {"2": 0.1})
     endpoint.emulator.advance(61)
-    canary.join(30)
+    canary.join(60)
     assert endpoint.alias == ("2", {})
     assert endpoint.stack.status == "UPDATE_COMPLETE"
 
@@ -199,7 +200,7 @@ def test_errors_at_ten_percent_ring_the_alarm_and_roll_back(endpoint, canary):
     while endpoint.ask(do="raise") != "2":
         pass  # nine in ten go to the old version, which has no alarm
     endpoint.emulator.advance(60)
-    canary.join(30)
+    canary.join(60)
     assert endpoint.alias == ("1", {})
     assert endpoint.stack.status == "UPDATE_ROLLBACK_COMPLETE"
     assert endpoint.rollout["status"] == "Stopped"
@@ -211,7 +212,7 @@ def test_a_rollout_can_be_stopped(endpoint, canary):
     endpoint.codedeploy.stop_deployment(
         deploymentId=endpoint.rollout["deploymentId"], autoRollbackEnabled=True
     )
-    canary.join(30)
+    canary.join(60)
     assert endpoint.alias == ("1", {})
     assert endpoint.rollout["errorInformation"]["code"] == "MANUAL_STOP"
     assert endpoint.stack.status == "UPDATE_ROLLBACK_COMPLETE"

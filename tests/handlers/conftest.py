@@ -66,17 +66,18 @@ def scripted() -> ScriptedApi:
 
 @pytest.fixture
 def start(scripted) -> Iterator[Callable[..., subprocess.Popen]]:
-    """The image's process over the scripted API."""
+    """The image's process over the scripted API; what follows an answer has a minute, if not ``hasty``."""
     started: list[subprocess.Popen] = []
 
-    def start_one(**variables: str) -> subprocess.Popen:
+    def start_one(*, hasty: bool = False, **variables: str) -> subprocess.Popen:
         packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
         environ = {"PYTHONPATH": packages, "AWS_LAMBDA_RUNTIME_API": scripted.address, **variables}
-        command = [sys.executable, "-I", "-S", str(REPOSITORY / "handlers/inference/bootstrap.py")]
+        script = "handlers/inference/bootstrap.py" if hasty else "tests/handlers/patient_bootstrap.py"
+        command = [sys.executable, "-I", "-S", str(REPOSITORY / script)]
         started.append(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, cwd="/"))
         return started[-1]
 
     yield start_one
     for process in started:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)

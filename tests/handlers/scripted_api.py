@@ -71,7 +71,7 @@ class Held(list):
         self.now = threading.Event()
 
     def __iter__(self):
-        self.now.wait(30)
+        self.now.wait(120)
         return super().__iter__()
 
 
@@ -102,4 +102,4 @@ def answered(scripted: ScriptedApi) -> dict[str, list[int]]:
 
 def wait_for(scripted: ScriptedApi, requests: int) -> None:
     for _ in range(requests):
-        assert scripted.is_asked.acquire(timeout=30)
+        assert scripted.is_asked.acquire(timeout=60)

@@ -33,7 +33,7 @@ class Lambda:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                recorder.is_open.wait(30)
+                recorder.is_open.wait(60)
                 recorder.connections.add(self.client_address)
                 recorder.taken.append((self.path, dict(self.headers), json.loads(body)))
                 self.send_response(recorder.status)
@@ -88,11 +88,13 @@ def variables(bundle: Path, address: str, share: float = 1) -> dict[str, str]:
     }
 
 
-def serve(scripted, start, variables: dict[str, str], *events: bytes) -> list[dict[str, Any]]:
+def serve(
+    scripted, start, variables: dict[str, str], *events: bytes, hasty: bool = False
+) -> list[dict[str, Any]]:
     """Answer the events, and what follows the last of them; the answers."""
     script = [part for one in events for part in (one, ACCEPTED)]
     scripted.play(*script, Held(event()))
-    process = start(**variables)
+    process = start(hasty=hasty, **variables)
     wait_for(scripted, 2 * len(events) + 1)
     process.kill()
     return [json.loads(body) for first, _, body in scripted.requests if first.startswith("POST")]
@@ -194,7 +196,8 @@ def test_a_lambda_that_does_not_answer_is_left_after_half_a_second(
     scripted, start, affine_bundle, lambda_, capfd
 ):
     lambda_.is_open.clear()
-    answers = serve(scripted, start, variables(affine_bundle, lambda_.address), asking("1"), asking("2"))
+    environ = variables(affine_bundle, lambda_.address)
+    answers = serve(scripted, start, environ, asking("1"), asking("2"), hasty=True)
     assert len(answers) == 2
     assert len(metrics(capfd.readouterr().out, "ShadowFailures")) == 2
     lambda_.is_open.set()
@@ -213,7 +216,7 @@ def test_what_lambda_does_not_carry_is_not_sent_and_counted(scripted, start, aff
 def test_a_share_that_is_none_stops_the_start(scripted, start, affine_bundle, lambda_):
     scripted.play(ACCEPTED)
     process = start(**{**variables(affine_bundle, lambda_.address), "COLDPRESS_SHADOW_SHARE": "5 %"})
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert b"COLDPRESS_SHADOW_SHARE is no share" in process.stderr.read()
 
 

@@ -52,9 +52,9 @@ class Environment:
             )
 
     def invoke(self, event: object) -> tuple[int, bytes]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
             try:
                 connection.request(
                     "POST", "/2015-03-31/functions/function/invocations", json.dumps(event).encode()
@@ -75,7 +75,7 @@ class Environment:
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 @pytest.fixture(params=ENTRIES)

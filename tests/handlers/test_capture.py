@@ -217,14 +217,14 @@ def test_all_but_the_redacted_columns_comes_back(affine_service, firehose, rows,
 def test_a_field_that_the_model_lacks_stops_the_start(scripted, start, affine_bundle, firehose, field):
     scripted.play(ACCEPTED)
     process = start(**variables(affine_bundle, firehose, COLDPRESS_CAPTURE_REDACT=json.dumps([field])))
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert f"capture.redact names '{field}', which the model does not have" in process.stderr.read().decode()
 
 
 def test_a_rate_that_is_none_stops_the_start(scripted, start, affine_bundle, firehose):
     scripted.play(ACCEPTED)
     process = start(**{**variables(affine_bundle, firehose), "COLDPRESS_CAPTURE_RATE": "half"})
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert b"COLDPRESS_CAPTURE_RATE is no share" in process.stderr.read()
 
 

@@ -113,7 +113,7 @@ def running(image: str, bundle: Path, entry: str, **variables: str) -> Iterator[
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             podman("rm", "--force", "--time", "1", name)
-        process.wait(30)
+        process.wait(60)
 
 
 def ask(address: tuple[str, int], path: str, body: str) -> dict:
@@ -128,7 +128,7 @@ def ask(address: tuple[str, int], path: str, body: str) -> dict:
     deadline = time.monotonic() + 60
     while True:
         try:
-            connection = HTTPConnection(*address, timeout=30)
+            connection = HTTPConnection(*address, timeout=60)
             connection.request("POST", "/2015-03-31/functions/function/invocations", json.dumps(event))
             return json.loads(connection.getresponse().read())
         except (OSError, HTTPException):

@@ -74,7 +74,7 @@ def environment(make_bundle: BundleMaker) -> Iterator[Environment]:
             subprocess.Popen(command, env=variables, stdout=nowhere, stderr=nowhere)
         )
         stack.callback(process.kill)
-        listener.settimeout(20)
+        listener.settimeout(60)
         connection, _ = listener.accept()
         yield Environment(process, stack.enter_context(connection))
 

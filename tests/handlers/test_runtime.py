@@ -207,7 +207,7 @@ def test_a_stream_is_sent_in_chunks_as_api_gateway_reads_it(body):
                 assert stream.readline() == b"\r\n"
             assert stream.readline() == b"\r\n"
             connection.sendall(ACCEPTED)
-            thread.join(30)
+            thread.join(60)
     assert taken == [True]
     assert received == b'{"a":1}' + bytes(8) + body
     assert "lambda-runtime-function-response-mode: streaming" in head
@@ -308,9 +308,9 @@ def test_sigterm_while_a_run_is_late_ends_the_process_after_the_504(scripted, st
     late = Sent(asking(FOREVER, request_id="late", seconds=2))
     scripted.play(late, ACCEPTED, event())
     process = start(COLDPRESS_BUNDLE_DIR=str(make_bundle("loop")))
-    assert late.is_sent.wait(30)
+    assert late.is_sent.wait(60)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert answered(scripted) == {"late": [504]}
 
 
@@ -330,16 +330,16 @@ def test_an_idle_process_ends_at_once_on_sigterm(scripted, start, affine_bundle)
     held = Held(event())
     scripted.play(held)
     process = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle))
-    assert scripted.is_asked.acquire(timeout=30)
+    assert scripted.is_asked.acquire(timeout=60)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     held.now.set()
 
 
 def test_an_init_that_fails_is_reported_and_ends_the_process(scripted, start, tmp_path):
     scripted.play(ACCEPTED)
     process = start(COLDPRESS_BUNDLE_DIR=str(tmp_path))
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     ((first, headers, body),) = scripted.requests
     assert first == "POST /2018-06-01/runtime/init/error HTTP/1.1"
     assert headers["lambda-runtime-function-error-type"] == "Runtime.InitError"
@@ -349,5 +349,5 @@ def test_an_init_that_fails_is_reported_and_ends_the_process(scripted, start, tm
 
 def test_without_lambda_the_process_says_what_is_missing(start):
     process = start(AWS_LAMBDA_RUNTIME_API="")
-    assert process.wait(30) == 1
+    assert process.wait(60) == 1
     assert "AWS_LAMBDA_RUNTIME_API is '', which is not HOST:PORT" in process.stderr.read().decode()

@@ -115,7 +115,7 @@ def upload(ask: Ask, body: bytes) -> str:
 
 def put(url: str, body: bytes) -> None:
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.netloc, timeout=20)
+    connection = HTTPConnection(parts.netloc, timeout=60)
     connection.request("PUT", f"{parts.path}?{parts.query}", body)
     assert connection.getresponse().status == 200
     connection.close()
