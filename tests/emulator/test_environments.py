@@ -22,10 +22,11 @@ def wait_until_dead(pid):
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            threads = list(Path(f"/proc/{pid}/task").iterdir())
         except (FileNotFoundError, ProcessLookupError):
             return
         # Its first thread is a zombie before the others are gone, and only then can its parent see it.
-        if state in "ZX" and len(list(Path(f"/proc/{pid}/task").glob("*"))) <= 1:
+        if state in "ZX" and len(threads) <= 1:
             return
     raise AssertionError(f"process {pid} does not die")
 
