@@ -1,10 +1,15 @@
 """NVIDIA ModelOpt's distillation of a torch module into a smaller one, which is the user's to make."""
 
-import modelopt.torch.distill as mtd
-import torch
+import sys
 
-from benchmarks.tools import Task
-from benchmarks.tools.torch_task import Batch, export, original, smaller, train
+# torchprofile brings it, built for another torch, and transformers would look into it.
+sys.modules["torchvision"] = None  # type: ignore[assignment]
+
+import modelopt.torch.distill as mtd  # noqa: E402 - the line above comes first
+import torch  # noqa: E402
+
+from benchmarks.tools import Task  # noqa: E402
+from benchmarks.tools.torch_task import Batch, export, original, smaller, train  # noqa: E402
 
 
 def main() -> None:

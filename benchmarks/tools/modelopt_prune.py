@@ -7,14 +7,17 @@ BERT, is gone. fastnas is left, which is recommended for computer vision: it get
 import sys
 from typing import Any
 
-import modelopt
-import modelopt.torch.prune as mtp
-import torch
-from modelopt.torch.prune.fastnas import FastNASConfig
-from modelopt.torch.prune.pruning import PruneModeRegistry
+# torchprofile brings it, built for another torch, and transformers would look into it.
+sys.modules["torchvision"] = None  # type: ignore[assignment]
 
-from benchmarks.tools import Task
-from benchmarks.tools.torch_task import Batch, batches, export, original, train
+import modelopt  # noqa: E402 - the line above comes first
+import modelopt.torch.prune as mtp  # noqa: E402
+import torch  # noqa: E402
+from modelopt.torch.prune.fastnas import FastNASConfig  # noqa: E402
+from modelopt.torch.prune.pruning import PruneModeRegistry  # noqa: E402
+
+from benchmarks.tools import Task  # noqa: E402
+from benchmarks.tools.torch_task import Batch, batches, export, original, train  # noqa: E402
 
 _FLOPS = "70%"
 _STEP = 8
