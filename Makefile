@@ -42,7 +42,7 @@ synth: $(native) ## write the CloudFormation templates to cdk.out/
 	cdk synth --quiet -c stage=prod -c version=1 -c digest=$$(printf '0%.0s' $$(seq 64))
 
 test: $(native) ## run the tests (minutes), without what needs setup-sources if that is not there
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(native) setup-sources ## run the tests that need podman, qemu, other frameworks or a long time
 	.venv/bin/python -m pytest -m slow --timeout 3000
