@@ -1,15 +1,14 @@
 """NVIDIA ModelOpt's distillation of a torch module into a smaller one, which is the user's to make."""
 
-import sys
+import benchmarks.tools.without_torchvision  # noqa: F401 - before modelopt looks for it
 
-# torchprofile brings it, built for another torch, and transformers would look into it.
-sys.modules["torchvision"] = None  # type: ignore[assignment]
+# isort: split
 
-import modelopt.torch.distill as mtd  # noqa: E402 - the line above comes first
-import torch  # noqa: E402
+import modelopt.torch.distill as mtd
+import torch
 
-from benchmarks.tools import Task  # noqa: E402
-from benchmarks.tools.torch_task import Batch, export, original, smaller, train  # noqa: E402
+from benchmarks.tools import Task
+from benchmarks.tools.torch_task import Batch, export, original, smaller, train
 
 
 def main() -> None:

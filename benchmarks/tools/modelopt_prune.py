@@ -7,17 +7,18 @@ BERT, is gone. fastnas is left, which is recommended for computer vision: it get
 import sys
 from typing import Any
 
-# torchprofile brings it, built for another torch, and transformers would look into it.
-sys.modules["torchvision"] = None  # type: ignore[assignment]
+import benchmarks.tools.without_torchvision  # noqa: F401 - before modelopt looks for it
 
-import modelopt  # noqa: E402 - the line above comes first
-import modelopt.torch.prune as mtp  # noqa: E402
-import torch  # noqa: E402
-from modelopt.torch.prune.fastnas import FastNASConfig  # noqa: E402
-from modelopt.torch.prune.pruning import PruneModeRegistry  # noqa: E402
+# isort: split
 
-from benchmarks.tools import Task  # noqa: E402
-from benchmarks.tools.torch_task import Batch, batches, export, original, train  # noqa: E402
+import modelopt
+import modelopt.torch.prune as mtp
+import torch
+from modelopt.torch.prune.fastnas import FastNASConfig
+from modelopt.torch.prune.pruning import PruneModeRegistry
+
+from benchmarks.tools import Task
+from benchmarks.tools.torch_task import Batch, batches, export, original, train
 
 _FLOPS = "70%"
 _STEP = 8
