@@ -32,7 +32,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             yield server, server.stdout.readline().strip()
             server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
+            assert server.wait(20) == 0
         finally:
             server.kill()
 
@@ -187,7 +187,7 @@ def test_a_request_that_is_arriving_when_it_is_stopped_is_answered(pressed: Path
         assert answer.status == 200
         assert answer.getheader("connection") == "close"
         assert len(json.loads(answer.read())["predictions"]) == 1
-        assert server.wait(60) == 0
+        assert server.wait(20) == 0
 
 
 def test_a_run_that_is_late_is_504_and_the_worker_lives_on(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_worker_whose_bundle_is_gone_ends_the_server(pressed: Path, tmp_path: 
         shutil.rmtree(bundle)
         for worker in children(server):
             os.kill(worker, signal.SIGKILL)
-        assert server.wait(60) == 2
+        assert server.wait(20) == 2
         assert server.stderr.read().splitlines()[-1].startswith("coldpress serve: error: ")
 
 

@@ -162,7 +162,7 @@ def test_a_server_ends_though_the_process_that_watches_misses_the_signal(bundle:
         assert server.stdout.readline().startswith("http://")
         server.send_signal(signal.SIGTERM)
         try:
-            assert server.wait(60) == 0
+            assert server.wait(20) == 0
         finally:
             server.kill()
 

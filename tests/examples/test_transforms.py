@@ -47,7 +47,7 @@ def serving(bundle: Path, name: str, transform: str, **environment: str) -> Iter
             yield ask
             connection.close()
             server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
+            assert server.wait(20) == 0
         finally:
             server.kill()
 

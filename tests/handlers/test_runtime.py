@@ -332,7 +332,7 @@ def test_an_idle_process_ends_at_once_on_sigterm(scripted, start, affine_bundle)
     process = start(COLDPRESS_BUNDLE_DIR=str(affine_bundle))
     assert scripted.is_asked.acquire(timeout=60)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(10) == 0
     held.now.set()
 
 

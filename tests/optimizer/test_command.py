@@ -442,7 +442,7 @@ class TestInterrupted:
         out = tmp_path / "out"
         process = self.start(model, data, out)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=30)
         assert process.returncode == 130
         assert stdout == ""
         assert stderr.startswith("optimize: error: interrupted")
@@ -495,7 +495,7 @@ class TestInterrupted:
         out = tmp_path / "out"
         process = self.start(model, data, out)
         process.kill()
-        process.communicate(timeout=90)
+        process.communicate(timeout=30)
         assert bundles(out) == []
         assert press("--json")[0] == 0
         assert len(bundles(out)) == 1
